@@ -1,0 +1,38 @@
+-- What the audit asks of PostgreSQL. It only reads, and never casts a payload: the bytes are compared.
+
+-- name: source_id
+select id from sources where kind = $1 and topic = $2 and incarnation = $3;
+
+-- name: orders_by_uids
+select order_uid, payload, source, partition, position from orders where order_uid = any($1::text[]);
+
+-- name: rejects_between
+-- By ranges and not by positions: a batch is a few runs of consecutive positions, each one index scan.
+select rejects.partition, rejects.position, rejects.payload, rejects.key, rejects.headers,
+       rejects.sha256, rejects.kind
+from unnest($2::integer[], $3::bigint[], $4::bigint[]) as run (partition, first, last)
+join rejected_messages as rejects
+    on rejects.source = $1
+    and rejects.partition = run.partition
+    and rejects.position between run.first and run.last;
+
+-- name: count_orders
+-- One pass over the table: it has no index on where a row came from, since ingest would pay for it.
+select span.partition, count(*) as rows
+from unnest($2::integer[], $3::bigint[], $4::bigint[]) as span (partition, first, next)
+join orders
+    on orders.source = $1
+    and orders.partition = span.partition
+    and orders.position >= span.first
+    and orders.position < span.next
+group by span.partition;
+
+-- name: count_rejects
+select span.partition, count(*) as rows
+from unnest($2::integer[], $3::bigint[], $4::bigint[]) as span (partition, first, next)
+join rejected_messages as rejects
+    on rejects.source = $1
+    and rejects.partition = span.partition
+    and rejects.position >= span.first
+    and rejects.position < span.next
+group by span.partition;

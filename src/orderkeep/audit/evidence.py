@@ -1,0 +1,101 @@
+"""What the database holds about messages: the rows that an audit compares them with."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from importlib.resources import files
+
+import asyncpg
+
+from orderkeep.errors import ConfigurationError, Fatal, NotMigrated, ServerUnavailable
+from orderkeep.storage.queries import load
+
+from .check import OrderRow, Place, RejectRow
+
+QUERIES = load(files("orderkeep.audit").joinpath("audit.sql").read_text())
+PATIENCE = 60.0
+"""Seconds for a connection, or for the rows of one batch."""
+
+Ranges = Sequence[tuple[int, int, int]]
+"""(partition, from, to)."""
+
+
+class Evidence:
+    """The rows of one source of messages. `source` is its id, None when nothing was ever stored from it."""
+
+    def __init__(self, connection: asyncpg.Connection, source: int | None) -> None:
+        self._connection = connection
+        self.source = source
+
+    async def orders(self, uids: Sequence[str]) -> dict[str, OrderRow]:
+        """Those rows of orders that have one of the uids."""
+        with explained():
+            rows = await self._connection.fetch(QUERIES["orders_by_uids"], uids, timeout=PATIENCE)
+        return {uid: OrderRow(payload, Place(*place)) for uid, payload, *place in rows}
+
+    async def rejects(self, runs: Ranges) -> dict[tuple[int, int], list[RejectRow]]:
+        """By partition and position, the rejects within runs of positions (both ends included)."""
+        found: dict[tuple[int, int], list[RejectRow]] = defaultdict(list)
+        with explained():
+            rows = await self._connection.fetch(
+                QUERIES["rejects_between"], self.source, *_columns(runs), timeout=PATIENCE
+            )
+        for partition, position, *reject in rows:
+            found[partition, position].append(RejectRow(*reject))
+        return found
+
+    async def counts(self, spans: Ranges) -> dict[str, Mapping[int, int]]:
+        """By table and partition, how many rows claim a position within spans (the end excluded).
+
+        Reads the whole of orders, about a second for a million rows.
+        """
+        counted: dict[str, Mapping[int, int]] = {}
+        for table, query in (("orders", "count_orders"), ("rejected_messages", "count_rejects")):
+            with explained():
+                rows = await self._connection.fetch(QUERIES[query], self.source, *_columns(spans))
+            counted[table] = {row["partition"]: row["rows"] for row in rows}
+        return counted
+
+
+def _columns(ranges: Ranges) -> tuple[list[int], list[int], list[int]]:
+    return [each[0] for each in ranges], [each[1] for each in ranges], [each[2] for each in ranges]
+
+
+@asynccontextmanager
+async def evidence_of(database_url: str, *, topic: str, incarnation: str) -> AsyncIterator[Evidence]:
+    """Connect and find the source. Raises `Fatal` with what to do when the database cannot be read."""
+    with explained():
+        connection = await asyncpg.connect(database_url, timeout=PATIENCE)
+    try:
+        with explained():
+            # The text as it is stored; asyncpg would decode it, and encode it again to compare.
+            await connection.set_type_codec(
+                "json", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary"
+            )
+            source = await connection.fetchval(QUERIES["source_id"], "kafka", topic, incarnation)
+        yield Evidence(connection, source)
+    finally:
+        connection.terminate()  # it only read: nothing to say goodbye for, and a cancelled query does not wait
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn what PostgreSQL, or the way to it, refuses into a `Fatal` of one line."""
+    try:
+        yield
+    except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError) as error:
+        raise NotMigrated(f"The database is not migrated: {error}. Run `orderkeep migrate`.") from None
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise ConfigurationError(f"PostgreSQL: {error}. Grant orderkeep_reader to the user.") from None
+    except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
+        raise ConfigurationError(f"PostgreSQL: {error}. Check ORDERKEEP_DATABASE_URL.") from None
+    except ValueError:  # its text may quote the password
+        raise ConfigurationError(
+            "ORDERKEEP_DATABASE_URL is not of the form postgresql://user:password@host:port/database."
+        ) from None
+    except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
+        raise ServerUnavailable(
+            f"PostgreSQL cannot be reached: {str(error) or 'no answer'}. Start it, or set ORDERKEEP_DATABASE_URL."
+        ) from None
+    except asyncpg.PostgresError as error:
+        raise Fatal(f"PostgreSQL could not answer the audit: {error}") from None

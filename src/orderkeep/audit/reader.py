@@ -1,0 +1,104 @@
+"""The messages of a topic between given offsets, in batches, without being a member of any group."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
+
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+
+from orderkeep.errors import ServerUnavailable
+
+from .topic import Span, client_options, explain
+
+BATCH_MESSAGES = 2_000
+BATCH_BYTES = 8_000_000
+"""A batch is closed by the first of the two; two batches are in memory at a time."""
+PATIENCE = 60.0
+"""Seconds without any message before the broker is given up."""
+
+_OPTIONS: dict[str, str | int | float | bool] = {
+    "group.id": "orderkeep-audit",  # librdkafka wants one; nothing is ever joined or committed under it
+    "group.protocol": "classic",
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "enable.partition.eof": True,
+    "isolation.level": "read_committed",
+    "auto.offset.reset": "earliest",  # retention may overtake the reading: go on where the log begins
+    "queued.max.messages.kbytes": 32_768,
+    "fetch.wait.max.ms": 100,  # the end of a partition is told only after this wait
+}
+
+
+class Reader:
+    """Reads `spans` of a topic, as an async context manager around `batches`.
+
+    Every call of the client runs on one thread of its own, so that closing waits for the read in flight.
+    """
+
+    def __init__(self, brokers: str, options: Mapping[str, str], topic: str, spans: Sequence[Span]) -> None:
+        self.positions = {span.partition: span.first for span in spans}
+        """By partition, the offset after the last one that is done with."""
+        self._brokers, self._topic = brokers, topic
+        self._open = {span.partition: span.next for span in spans if len(span)}
+        self._stopped = False
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="audit-kafka")
+        self._consumer = Consumer({**client_options(brokers, options), **_OPTIONS})
+        self._consumer.assign([TopicPartition(topic, part, self.positions[part]) for part in self._open])
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stopped = True
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._consumer.close)
+        self._thread.shutdown()
+
+    async def batches(self) -> AsyncIterator[list[Message]]:
+        """Every message of the spans, in order within a partition; the next batch is read meanwhile.
+
+        Raises `Fatal` when the broker refuses, or sends nothing for `PATIENCE` seconds.
+        """
+        loop = asyncio.get_running_loop()
+        upcoming = loop.run_in_executor(self._thread, self._read)
+        while batch := await upcoming:
+            upcoming = loop.run_in_executor(self._thread, self._read)
+            yield batch
+
+    def _read(self) -> list[Message]:
+        """A batch; an empty one when all is read. Blocks until it is full, the end comes, or patience ends."""
+        batch: list[Message] = []
+        size, heard_at = 0, time.monotonic()
+        while self._open and not self._stopped and len(batch) < BATCH_MESSAGES and size < BATCH_BYTES:
+            # Few at a time, because messages may be large.
+            for message in self._consumer.consume(200, 0.2):
+                heard_at = time.monotonic()
+                if self._belongs(message):
+                    batch.append(message)
+                    size += len(message)
+            if time.monotonic() - heard_at > PATIENCE:
+                raise ServerUnavailable(
+                    f"Kafka at {self._brokers} has sent nothing for {PATIENCE:.0f} seconds; the audit is not "
+                    "complete. Run it again when the broker is well."
+                )
+        return batch
+
+    def _belongs(self, message: Message) -> bool:
+        """Whether a message is one of the spans'; takes note of where its partition stands."""
+        error = message.error()
+        if error is not None and error.code() != KafkaError._PARTITION_EOF:
+            raise explain(error, self._brokers, self._topic)
+        partition, offset = message.partition(), message.offset()
+        if partition is None or offset is None or partition not in self._open:
+            return False
+        wanted = error is None and offset < self._open[partition]
+        # Holes before the end of a span show only by what comes after them: a message, or the end of the log.
+        self.positions[partition] = min(offset + wanted, self._open[partition])
+        if self.positions[partition] == self._open[partition]:
+            del self._open[partition]
+            self._consumer.pause([TopicPartition(self._topic, partition)])
+        return wanted

@@ -1,0 +1,153 @@
+"""What the broker says about a topic and a group, and which offsets an audit can therefore see."""
+
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any, NamedTuple
+
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+    TopicPartition,
+)
+from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
+
+from orderkeep.errors import ConfigurationError, Fatal, ServerUnavailable
+
+PATIENCE = 10.0
+"""Seconds for the broker to answer one request."""
+
+
+class TopicState(NamedTuple):
+    """A topic at one moment, by partition: `low` is the first offset that is left, `end` the one after the
+    last that a reader of committed transactions gets, `committed` the group's, where it has one.
+    `compacted` is None when the broker does not tell.
+    """
+
+    topic: str
+    incarnation: str
+    low: Mapping[int, int]
+    end: Mapping[int, int]
+    committed: Mapping[int, int]
+    compacted: bool | None
+
+
+class Span(NamedTuple):
+    """The offsets of a partition that are read, from `first` up to `next`, and how many around them are not.
+
+    `deleted` by retention, `unread` of those before anyone acknowledged them, `unacknowledged` behind the
+    committed offset, `lost_tail` acknowledged but no longer there.
+    """
+
+    partition: int
+    first: int
+    next: int
+    deleted: int
+    unread: int
+    unacknowledged: int
+    lost_tail: int
+    has_commit: bool
+
+    def __len__(self) -> int:
+        return self.next - self.first
+
+
+def client_options(brokers: str, options: Mapping[str, str]) -> dict[str, str | int | float | bool]:
+    """Options for a client; librdkafka's own log lines are off, since what matters comes as an exception."""
+    return {**options, "bootstrap.servers": brokers, "log_level": 0}
+
+
+def survey(brokers: str, options: Mapping[str, str], topic: str, group: str) -> TopicState:
+    """Ask the broker; blocks for as many seconds as it takes, at most `PATIENCE` a request.
+
+    Raises `Fatal`: there is no such topic, the broker cannot be reached or refuses to tell.
+    """
+    try:
+        admin = AdminClient(client_options(brokers, options))
+    except KafkaException as error:
+        raise ConfigurationError(f"ORDERKEEP_KAFKA_OPTIONS: {_text(error)}") from None
+    try:
+        return _survey(admin, topic, group)
+    except KafkaException as error:
+        raise explain(error.args[0], brokers, topic) from None
+
+
+def _survey(admin: AdminClient, topic: str, group: str) -> TopicState:
+    description = admin.describe_topics(TopicCollection([topic]), request_timeout=PATIENCE)[topic].result()
+    partitions = [TopicPartition(topic, partition.id) for partition in description.partitions]
+    asked = [ConsumerGroupTopicPartitions(group, partitions)]
+    answer = admin.list_consumer_group_offsets(asked, request_timeout=PATIENCE)[group].result()
+    return TopicState(
+        topic=topic,
+        incarnation=str(description.topic_id),
+        low=_offsets(admin, partitions, OffsetSpec.earliest()),
+        end=_offsets(admin, partitions, OffsetSpec.latest()),
+        committed={seen.partition: seen.offset for seen in answer.topic_partitions if seen.offset >= 0},
+        compacted=_is_compacted(admin, topic),
+    )
+
+
+def _offsets(admin: AdminClient, partitions: list[TopicPartition], which: OffsetSpec) -> dict[int, int]:
+    asked = dict.fromkeys(partitions, which)
+    answers: dict[TopicPartition, Future[Any]] = admin.list_offsets(
+        asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=PATIENCE
+    )
+    return {partition.partition: answer.result().offset for partition, answer in answers.items()}
+
+
+def _is_compacted(admin: AdminClient, topic: str) -> bool | None:
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+    try:
+        entries = admin.describe_configs([resource], request_timeout=PATIENCE)[resource].result()
+    except KafkaException:  # a right of its own, which an auditor need not have
+        return None
+    return "compact" in entries["cleanup.policy"].value
+
+
+def explain(error: KafkaError, brokers: str, topic: str) -> Fatal:
+    """One line for a person about what the broker, or the way to it, refuses."""
+    match error.code():
+        case KafkaError.UNKNOWN_TOPIC_OR_PART | KafkaError.UNKNOWN_TOPIC_ID:
+            return ConfigurationError(
+                f"There is no topic {topic!r} at {brokers}. Make it, or set ORDERKEEP_KAFKA_TOPIC."
+            )
+        case KafkaError.TOPIC_AUTHORIZATION_FAILED | KafkaError.GROUP_AUTHORIZATION_FAILED:
+            return ConfigurationError(
+                f"Kafka does not let this user read topic {topic!r} and the group's offsets: {error.str()}."
+            )
+        case _:
+            return ServerUnavailable(
+                f"Kafka at {brokers} does not answer as it should: {error.str()}. "
+                "Start it, or set ORDERKEEP_KAFKA_BROKERS and ORDERKEEP_KAFKA_OPTIONS."
+            )
+
+
+def _text(error: KafkaException) -> str:
+    return str(error.args[0].str())
+
+
+def plan(state: TopicState, since: Mapping[int, int], until: Mapping[int, int]) -> list[Span]:
+    """The offsets to read of each partition: from `since`, or the beginning, to `until`, or the committed one."""
+    return [
+        _span(state, partition, since.get(partition, 0), until.get(partition))
+        for partition in sorted(state.low)
+    ]
+
+
+def _span(state: TopicState, partition: int, since: int, until: int | None) -> Span:
+    low, end, committed = state.low[partition], state.end[partition], state.committed.get(partition)
+    acknowledged = 0 if committed is None else committed
+    wanted = max(since, end if until is None else min(until, end))
+    first = max(low, since)
+    return Span(
+        partition=partition,
+        first=first,
+        next=max(first, min(acknowledged, wanted)),
+        deleted=max(0, min(low, wanted) - since),
+        unread=max(0, min(low, wanted) - max(since, acknowledged)),
+        unacknowledged=max(0, wanted - max(first, acknowledged)),
+        lost_tail=max(0, acknowledged - end) if until is None else 0,
+        has_commit=committed is not None,
+    )

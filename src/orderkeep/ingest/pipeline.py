@@ -1,0 +1,159 @@
+"""The way of an order: from the source, through decoding and the store, to the acknowledgement.
+
+A batch is taken when a writer is free, so a slow database slows the source and nothing else. Batches are
+written side by side and acknowledged in the order of delivery, each only when its transaction, and those
+of all batches before it, are committed.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from orderkeep.errors import DataRefused, Fatal
+from orderkeep.ingest.prepare import halves, prepare, refuse_single
+from orderkeep.ingest.retry import for_ever
+from orderkeep.ingest.watermark import Watermark
+from orderkeep.sources.source import Fetched, Source
+from orderkeep.storage.store import Batch, OrderWriter, Outcome, Position, SourceIdentity
+
+UNSETTLED_A_WRITER = 2
+"""Batches that may wait, stored, for an older one to be committed: what bounds memory when one stalls."""
+
+
+class Observer(Protocol):
+    """Hears of everything that happens; called from the event loop and expected to return at once."""
+
+    def fetched(self, fetched: Fetched) -> None: ...
+
+    def committed(self, fetched: Fetched, outcomes: Mapping[Outcome, int], seconds: float) -> None: ...
+
+    def retried(self, error: Exception, seconds: float) -> None: ...
+
+
+class Pipeline:
+    """One source into one store, through as many writers as are given."""
+
+    def __init__(
+        self, source: Source, writers: Sequence[OrderWriter], group: str, observer: Observer
+    ) -> None:
+        self._source = source
+        self._writers = tuple(writers)
+        self._free: asyncio.Queue[OrderWriter] = asyncio.Queue()
+        self._group = group
+        self._observer = observer
+        self._watermark = Watermark()
+        self._reading: SourceIdentity | None = None
+        self._recorded: dict[int, int] = {}
+        self._unrecorded: dict[int, Position] = {}
+        self._unsettled: asyncio.Queue[tuple[Fetched, asyncio.Task[None]] | None] = asyncio.Queue(
+            maxsize=len(writers) * UNSETTLED_A_WRITER
+        )
+
+    async def run(self, stop: asyncio.Event, deadline: float) -> bool:
+        """Work until `stop` is set, then finish within `deadline` seconds what is in flight. Raises `Fatal`.
+
+        False when the deadline came first: what is unfinished is not acknowledged, and comes again.
+        """
+        for writer in self._writers:
+            self._free.put_nowait(writer)
+        await self._source.open(self._resume)
+        work = [asyncio.ensure_future(part) for part in (self._take(), self._settle())]
+        stopping = asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait((*work, stopping), return_when=asyncio.FIRST_COMPLETED)
+            self._source.stop()
+            _, unfinished = await asyncio.wait(work, timeout=deadline, return_when=asyncio.FIRST_EXCEPTION)
+            for part in work:
+                if part.done():
+                    part.result()
+            return not unfinished
+        finally:
+            await self._abandon([*work, stopping])
+            await self._source.close()
+            for writer in self._writers:
+                await writer.close()
+
+    async def _take(self) -> None:
+        while (fetched := await self._source.fetch()) is not None:
+            self._observer.fetched(fetched)
+            writer = await self._free.get()
+            self._watermark.begin(fetched.spans)
+            await self._unsettled.put((fetched, asyncio.ensure_future(self._store(fetched, writer))))
+        await self._unsettled.put(None)
+
+    async def _settle(self) -> None:
+        """Acknowledge in the order of delivery, however the transactions end."""
+        while (item := await self._unsettled.get()) is not None:
+            fetched, storing = item
+            await storing
+            self._source.acknowledge(fetched)
+            self._note_reached(fetched)
+            if self._unsettled.empty() and self._unrecorded:
+                await self._record_rest(fetched.source)
+
+    async def _store(self, fetched: Fetched, writer: OrderWriter) -> None:
+        started = time.perf_counter()
+        accepted, refused = prepare(fetched.messages)
+        progress = self._positions(fetched)
+        outcomes = await self._write(
+            writer, Batch(fetched.source, self._group, accepted, refused, progress)
+        )
+        for partition, position in progress.items():
+            self._recorded[partition] = max(self._recorded.get(partition, 0), position.next)
+        self._watermark.end(fetched.spans)
+        self._free.put_nowait(writer)
+        self._observer.committed(fetched, outcomes, time.perf_counter() - started)
+
+    async def _write(self, writer: OrderWriter, batch: Batch) -> Counter[Outcome]:
+        """Write until it is committed; a value that the store refuses is found by halving the batch."""
+        try:
+            return Counter(await for_ever(lambda: writer.write(batch), self._observer.retried))
+        except DataRefused as error:
+            if not batch.accepted:
+                raise Fatal(f"the database refuses to keep a rejected message: {error}") from error
+            if len(batch.accepted) == 1:
+                return await self._write(writer, refuse_single(batch, error))
+            first, second = halves(batch)
+            return await self._write(writer, first) + await self._write(writer, second)
+
+    async def _record_rest(self, source: SourceIdentity) -> None:
+        """Bring `progress` up to what is committed, when the stream pauses after batches that overlapped."""
+        rest, self._unrecorded = self._unrecorded, {}
+        writer = await self._free.get()
+        await self._write(writer, Batch(source, self._group, (), (), rest))
+        self._free.put_nowait(writer)
+
+    async def _resume(self, source: SourceIdentity) -> Mapping[int, int]:
+        writer = await self._free.get()
+        try:
+            return await for_ever(lambda: writer.progress(source, self._group), self._observer.retried)
+        finally:
+            self._free.put_nowait(writer)
+
+    def _positions(self, fetched: Fetched) -> dict[int, Position]:
+        safe = self._watermark.safe(fetched.spans)
+        return {partition: Position(safe[partition], span.end) for partition, span in fetched.spans.items()}
+
+    def _note_reached(self, fetched: Fetched) -> None:
+        if fetched.source != self._reading:
+            self._reading = fetched.source
+            self._recorded.clear()
+            self._unrecorded.clear()
+        for partition, span in fetched.spans.items():
+            if self._recorded.get(partition, 0) < span.next:
+                self._unrecorded[partition] = Position(span.next, span.end)
+            else:
+                self._unrecorded.pop(partition, None)
+
+    async def _abandon(self, tasks: list[asyncio.Future[None] | asyncio.Future[bool]]) -> None:
+        """Cancel what has not ended, stores included: their outcome is unknown, and they are redelivered."""
+        everything: list[asyncio.Future[None] | asyncio.Future[bool]] = [*tasks]
+        while not self._unsettled.empty():
+            item = self._unsettled.get_nowait()
+            if item is not None:
+                everything.append(item[1])
+        for task in everything:
+            task.cancel()
+        await asyncio.gather(*everything, return_exceptions=True)

@@ -1,0 +1,137 @@
+"""What the Kafka source asks of librdkafka: its options, what its errors mean, and what a topic is."""
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from orderkeep.errors import BrokerUnavailable, ConfigurationError, Fatal, OrderkeepError, ServerUnavailable
+from orderkeep.storage.store import SourceIdentity
+
+Options = dict[str, Any]
+
+CONNECT_SECONDS = 10.0
+
+_PROMISED: Options = {
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "auto.offset.reset": "error",
+    "isolation.level": "read_committed",
+}
+"""What the promise depends on: nobody may set these otherwise."""
+
+_DEFAULTS: Options = {
+    "partition.assignment.strategy": "cooperative-sticky",
+    "queued.max.messages.kbytes": 32_768,  # bounds the memory of the prefetch, whatever the backlog
+    "fetch.wait.max.ms": 100,
+    "reconnect.backoff.max.ms": 2_000,
+    "log_level": 0,  # errors come by the callback and are logged by us, as one line each
+}
+_ONLY_CLASSIC = ("partition.assignment.strategy", "session.timeout.ms", "heartbeat.interval.ms")
+
+# KafkaError's names of client-side errors begin with an underscore, yet are documented and public.
+_CREDENTIALS = frozenset(
+    {
+        KafkaError._AUTHENTICATION,  # noqa: SLF001 - a public name, see above
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    }
+)
+_OFFSET_GONE = frozenset(
+    {
+        KafkaError._AUTO_OFFSET_RESET,  # noqa: SLF001 - a public name, see above
+        KafkaError.OFFSET_OUT_OF_RANGE,
+    }
+)
+_NO_TOPIC = frozenset(
+    {
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError._UNKNOWN_TOPIC,  # noqa: SLF001 - a public name, see above
+        KafkaError._UNKNOWN_PARTITION,  # noqa: SLF001 - a public name, see above
+    }
+)
+
+
+def consumer_options(brokers: str, group: str, extra: Mapping[str, Any]) -> Options:
+    """The options of the consumer. Raises `ConfigurationError` for one that the promise depends on."""
+    for name, value in _PROMISED.items():
+        if name in extra and str(extra[name]).lower() != str(value).lower():
+            raise ConfigurationError(
+                f"ORDERKEEP_KAFKA_OPTIONS may not set {name}: nothing is lost only with {value!r}"
+            )
+    options = {**_DEFAULTS, **extra, **_PROMISED, "bootstrap.servers": brokers, "group.id": group}
+    if options.get("group.protocol") == "consumer":
+        asked = [name for name in _ONLY_CLASSIC if name in extra]
+        if asked:
+            raise ConfigurationError(
+                f"ORDERKEEP_KAFKA_OPTIONS: {asked[0]} is the broker's to say with group.protocol=consumer; leave it out"
+            )
+        options = {name: value for name, value in options.items() if name not in _ONLY_CLASSIC}
+    return options
+
+
+def assigns_incrementally(options: Options) -> bool:
+    """Whether a rebalance adds and takes partitions, instead of taking all and giving anew."""
+    strategy = str(options.get("partition.assignment.strategy", ""))
+    return options.get("group.protocol") == "consumer" or "cooperative" in strategy
+
+
+def classify(error: KafkaError, topic: str) -> OrderkeepError:
+    """Which kind of error this is: `Fatal` when only a person can change it."""
+    if error.code() in _CREDENTIALS:
+        return Fatal(f"Kafka refuses us: {error.str()}. Check the credentials in ORDERKEEP_KAFKA_OPTIONS")
+    if error.code() == KafkaError.TOPIC_EXCEPTION:
+        return Fatal(f"Kafka takes {topic!r} for no name of a topic: correct ORDERKEEP_KAFKA_TOPIC")
+    if error.fatal():
+        return Fatal(f"Kafka's client cannot go on: {error.str()}")
+    return BrokerUnavailable(f"Kafka: {error.str()}")
+
+
+def is_offset_gone(error: KafkaError) -> bool:
+    return error.code() in _OFFSET_GONE
+
+
+def is_no_topic(error: KafkaError) -> bool:
+    return error.code() in _NO_TOPIC
+
+
+def describe_topic(admin: AdminClient, topic: str) -> "Future[Any]":
+    """Ask the brokers what the topic is now; `read_identity` reads the answer."""
+    future: Future[Any] = admin.describe_topics(TopicCollection([topic]), request_timeout=5)[topic]
+    return future
+
+
+def read_identity(answer: "Future[Any]", topic: str) -> SourceIdentity:
+    """The topic with the id that it was made with. Blocks until the answer is there.
+
+    Raises `BrokerUnavailable` when there is none, `ServerUnavailable` when there is no such topic.
+    """
+    try:
+        description = answer.result()
+    except KafkaException as raised:
+        error: KafkaError = raised.args[0]
+        if is_no_topic(error):
+            raise ServerUnavailable(
+                f"Kafka has no topic {topic!r}: create it, or correct ORDERKEEP_KAFKA_TOPIC"
+            ) from None
+        raise classify(error, topic) from None
+    return SourceIdentity("kafka", topic, str(description.topic_id))
+
+
+async def find_topic(admin: AdminClient, topic: str, brokers: str) -> SourceIdentity:
+    """Wait for the brokers to answer, at most `CONNECT_SECONDS`. Raises `Fatal`."""
+    deadline = asyncio.get_running_loop().time() + CONNECT_SECONDS
+    while True:
+        try:
+            return await asyncio.to_thread(lambda: read_identity(describe_topic(admin, topic), topic))
+        except BrokerUnavailable as error:
+            if asyncio.get_running_loop().time() >= deadline:
+                raise ServerUnavailable(
+                    f"no Kafka broker answers at {brokers} ({error}): start it, or set ORDERKEEP_KAFKA_BROKERS"
+                ) from None
+            await asyncio.sleep(0.2)

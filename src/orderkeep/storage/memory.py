@@ -1,0 +1,144 @@
+"""A complete store in memory: for tests, and for reading how a store behaves without its SQL."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from hashlib import sha256
+
+from orderkeep.storage.store import (
+    Accepted,
+    Batch,
+    OrderSummary,
+    Outcome,
+    PartitionProgress,
+    Position,
+    Refused,
+    SourceIdentity,
+    StoredOrder,
+)
+
+_CHUNK = 2_000
+_Origin = tuple[SourceIdentity, int, int]
+
+
+class MemoryStore:
+    """An `OrderWriter` and an `OrderReader` over dicts: what one writes, the other reads."""
+
+    def __init__(self) -> None:
+        self._orders: dict[str, tuple[Accepted, _Origin, datetime]] = {}
+        self.rejects: dict[tuple[_Origin, bytes], Refused] = {}
+        self._positions: dict[tuple[str, SourceIdentity, int], tuple[Position, datetime]] = {}
+        self._followers: set[asyncio.Queue[list[str]]] = set()
+
+    async def write(self, batch: Batch) -> dict[Outcome, int]:
+        now = datetime.now(UTC)
+        counts: Counter[Outcome] = Counter()
+        stored: list[str] = []
+        for accepted in batch.accepted:
+            outcome = self._store(batch.source, accepted, now)
+            counts[outcome] += 1
+            if outcome == "stored":
+                stored.append(accepted.order.order_uid)
+        for refused in batch.refused:
+            counts[self._refuse(batch.source, refused)] += 1
+        for partition, position in batch.progress.items():
+            self._advance((batch.group, batch.source, partition), position, now)
+        for follower in self._followers:
+            if stored:
+                follower.put_nowait(stored)
+        return counts
+
+    async def progress(self, source: SourceIdentity, group: str) -> dict[int, int]:
+        return {
+            partition: position.next
+            for (of_group, of_source, partition), (position, _) in self._positions.items()
+            if (of_group, of_source) == (group, source)
+        }
+
+    async def order(self, uid: str) -> StoredOrder | None:
+        found = await self.orders([uid])
+        return found[0] if found else None
+
+    async def orders(self, uids: Sequence[str]) -> list[StoredOrder]:
+        rows = ((uid, self._orders[uid]) for uid in dict.fromkeys(uids) if uid in self._orders)
+        return [StoredOrder(uid, accepted.payload, received_at) for uid, (accepted, _, received_at) in rows]
+
+    async def page(self, limit: int, after: tuple[datetime, str] | None = None) -> list[OrderSummary]:
+        keys = sorted(((row[2], uid) for uid, row in self._orders.items()), reverse=True)
+        wanted = [key for key in keys if after is None or key < after][:limit]
+        return [_summary(self._orders[uid][0], received_at) for received_at, uid in wanted]
+
+    async def newest(self) -> AsyncIterator[list[StoredOrder]]:
+        rows = sorted(self._orders.items(), key=lambda row: row[1][2], reverse=True)
+        for start in range(0, len(rows), _CHUNK):
+            chunk = rows[start : start + _CHUNK]
+            yield [StoredOrder(uid, accepted.payload, at) for uid, (accepted, _, at) in chunk]
+
+    async def follow(self) -> AsyncIterator[list[str]]:
+        queue: asyncio.Queue[list[str]] = asyncio.Queue()
+        self._followers.add(queue)
+        try:
+            yield []
+            while True:
+                yield await queue.get()
+        finally:
+            self._followers.discard(queue)
+
+    async def ingest_progress(self) -> list[PartitionProgress]:
+        return [
+            PartitionProgress(
+                group,
+                source.kind,
+                source.topic,
+                partition,
+                position.next,
+                None if position.end is None else max(0, position.end - position.next),
+                updated_at,
+            )
+            for (group, source, partition), (position, updated_at) in sorted(self._positions.items())
+        ]
+
+    async def estimate(self) -> int:
+        return len(self._orders)
+
+    async def ping(self) -> None:
+        return
+
+    async def close(self) -> None:
+        return
+
+    def _store(self, source: SourceIdentity, accepted: Accepted, now: datetime) -> Outcome:
+        uid = accepted.order.order_uid
+        origin = (source, accepted.message.partition, accepted.message.position)
+        if uid not in self._orders:
+            self._orders[uid] = (accepted, origin, now)
+            return "stored"
+        known, known_origin, _ = self._orders[uid]
+        if known_origin == origin:
+            return "redelivered"
+        if known.payload == accepted.payload:
+            return "duplicate"
+        reason = f"another order is stored under the uid {uid}"
+        return self._refuse(source, Refused(accepted.message, "conflict", reason, uid))
+
+    def _refuse(self, source: SourceIdentity, refused: Refused) -> Outcome:
+        message = refused.message
+        digest = sha256(message.payload or b"").digest()
+        key = ((source, message.partition, message.position), digest)
+        if key in self.rejects:
+            return "redelivered"
+        self.rejects[key] = refused
+        return "conflict" if refused.kind == "conflict" else "rejected"
+
+    def _advance(self, key: tuple[str, SourceIdentity, int], position: Position, now: datetime) -> None:
+        known = self._positions.get(key)
+        reached = max(position.next, known[0].next) if known else position.next
+        self._positions[key] = (Position(reached, position.end), now)
+
+
+def _summary(accepted: Accepted, received_at: datetime) -> OrderSummary:
+    order = accepted.order
+    return OrderSummary(
+        order.order_uid, order.track_number, order.customer_id, order.date_created, received_at
+    )

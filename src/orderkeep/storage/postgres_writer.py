@@ -1,0 +1,259 @@
+"""Writing batches to PostgreSQL: one connection, one transaction a batch, every outcome committed at once."""
+
+import hashlib
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+
+from orderkeep.errors import DatabaseUnavailable, DataRefused, OutcomeUnknown
+from orderkeep.storage.copy import ORDER_COLUMNS, STAGED_COLUMNS, order_rows, staged_rows
+from orderkeep.storage.postgres_connection import connect
+from orderkeep.storage.postgres_errors import describe, translated
+from orderkeep.storage.queries import QUERIES
+from orderkeep.storage.store import Accepted, Batch, Outcome, Refused, SourceIdentity
+
+if TYPE_CHECKING:
+    from asyncpg import Connection
+
+ORDERS_CHANNEL = "orderkeep_orders"
+REJECTS_CHANNEL = "orderkeep_rejects"
+NOTIFICATION_BYTES = 7_900
+"""PostgreSQL takes notifications of less than 8,000 bytes."""
+REASON_CHARACTERS = 1_000
+
+_CLEAN_BATCHES = 20  # so many batches without a duplicate, and COPY goes straight into orders again
+
+
+class PostgresWriter:
+    """An `OrderWriter` over one connection, which it opens when needed and drops after any failure.
+
+    `slot` numbers the writers of a process: each has rows of its own in `progress`.
+    """
+
+    def __init__(self, url: str, slot: int = 0) -> None:
+        self._url = url
+        self._slot = slot
+        self._connection: Connection[Any] | None = None
+        self._source_ids: dict[SourceIdentity, int] = {}
+        self._staged_batches = 0
+        self._warnings: list[str] = []
+
+    async def write(self, batch: Batch) -> dict[Outcome, int]:
+        async with self._session() as connection:
+            source = await self._source_id(connection, batch.source)
+            if self._staged_batches == 0 and not _repeats_a_uid(batch.accepted):
+                try:
+                    return await self._write_clean(connection, batch, source)
+                except asyncpg.UniqueViolationError:
+                    await connection.execute("rollback")
+                    self._staged_batches = _CLEAN_BATCHES
+            return await self._write_staged(connection, batch, source)
+
+    async def progress(self, source: SourceIdentity, group: str) -> dict[int, int]:
+        async with self._session() as connection:
+            source_id = await self._source_id(connection, source)
+            rows = await connection.fetch(QUERIES["progress"], group, source_id)
+            return {row["partition"]: row["next_position"] for row in rows}
+
+    async def close(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+    async def _write_clean(
+        self, connection: "Connection[Any]", batch: Batch, source: int
+    ) -> dict[Outcome, int]:
+        """COPY straight into orders. Raises UniqueViolationError when a uid is there already."""
+        ordered = sorted(batch.accepted, key=_uid)
+        await connection.execute("begin")
+        if ordered:
+            await connection.copy_to_table(
+                "orders", source=order_rows(ordered, source), columns=ORDER_COLUMNS, format="binary"
+            )
+        counts: Counter[Outcome] = Counter(stored=len(ordered))
+        await self._finish(connection, batch, source, map(_uid, ordered), batch.refused, counts)
+        return counts
+
+    async def _write_staged(
+        self, connection: "Connection[Any]", batch: Batch, source: int
+    ) -> dict[Outcome, int]:
+        """COPY beside orders, insert what is new, and compare the rest with what is there."""
+        await connection.execute("begin")
+        await connection.copy_to_table(
+            "staged_orders", source=staged_rows(batch.accepted, source), columns=STAGED_COLUMNS, format="binary"
+        )
+        inserted = [row["order_uid"] for row in await connection.fetch(QUERIES["insert_staged"])]
+        others = await connection.fetch(QUERIES["compare_staged"])
+        conflicts = [
+            _conflict(batch.accepted[row["ordinal"]]) for row in others if not row["same_bytes"]
+        ]
+        duplicates = len(others) - len(conflicts)
+        counts: Counter[Outcome] = Counter(
+            stored=len(inserted),
+            duplicate=duplicates,
+            redelivered=len(batch.accepted) - len(inserted) - len(others),
+        )
+        await self._finish(connection, batch, source, inserted, [*batch.refused, *conflicts], counts)
+        self._staged_batches = _CLEAN_BATCHES if others else max(0, self._staged_batches - 1)
+        return counts
+
+    async def _finish(
+        self,
+        connection: "Connection[Any]",
+        batch: Batch,
+        source: int,
+        uids: Iterable[str],
+        refused: Sequence[Refused],
+        counts: Counter[Outcome],
+    ) -> None:
+        """The rest of the transaction: rejects, progress, notifications, COMMIT."""
+        notices = [(ORDERS_CHANNEL, text) for text in _joined(uids)]
+        if refused:
+            rejects = await self._insert_rejects(connection, refused, source, counts)
+            notices += [(REJECTS_CHANNEL, text) for text in _joined(rejects)]
+        if batch.progress:
+            partitions = sorted(batch.progress)
+            await connection.execute(
+                QUERIES["advance_progress"],
+                batch.group,
+                source,
+                self._slot,
+                partitions,
+                [batch.progress[partition].next for partition in partitions],
+                [batch.progress[partition].end for partition in partitions],
+            )
+        if notices:
+            channels, texts = zip(*notices, strict=True)
+            await connection.execute(QUERIES["notify"], list(channels), list(texts))
+        await self._commit(connection)
+
+    async def _insert_rejects(
+        self,
+        connection: "Connection[Any]",
+        refused: Sequence[Refused],
+        source: int,
+        counts: Counter[Outcome],
+    ) -> list[str]:
+        """The ids of those that are new, as text; in order of position, so that two writers cannot deadlock."""
+        ordered = sorted(refused, key=lambda reject: (reject.message.partition, reject.message.position))
+        rows = await connection.fetchmany(
+            QUERIES["insert_rejects"], [_reject_row(reject, source) for reject in ordered]
+        )
+        counts["redelivered"] += len(ordered) - len(rows)
+        conflicts = sum(row["kind"] == "conflict" for row in rows)
+        counts["conflict"] += conflicts
+        counts["rejected"] += len(rows) - conflicts
+        return [str(row["id"]) for row in rows]
+
+    async def _commit(self, connection: "Connection[Any]") -> None:
+        """COMMIT, without a timeout: whatever is not a plain success has an unknown outcome."""
+        self._warnings.clear()
+        try:
+            await connection.execute("commit")
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+            raise OutcomeUnknown(f"COMMIT was not confirmed: {describe(error)}") from error
+        if self._warnings:
+            # 01000: the synchronous standby was not waited for, so a failover could lose the batch.
+            raise OutcomeUnknown(f"COMMIT warned: {self._warnings[0]}")
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator["Connection[Any]"]:
+        try:
+            with translated():
+                if self._connection is None:
+                    self._connection = await self._connect()
+                yield self._connection
+        except DataRefused:
+            await self._roll_back()
+            raise
+        except BaseException:
+            # Cancelled or failed in the middle: what the connection is doing is not known any more.
+            await self.close()
+            raise
+
+    async def _roll_back(self) -> None:
+        """Keep the connection after a refused value: a batch is split in many steps."""
+        try:
+            if self._connection is not None:
+                await self._connection.execute("rollback")
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            await self.close()
+
+    async def _connect(self) -> "Connection[Any]":
+        connection = await connect(self._url, f"ingest {self._slot}")
+        connection.add_log_listener(self._note_warning)
+        await connection.execute("set client_min_messages = warning")
+        await connection.execute(QUERIES["make_staging"])
+        self._source_ids.clear()  # another server, or the same one restored, may number them otherwise
+        return connection
+
+    def _note_warning(self, _connection: object, message: Any) -> None:
+        if getattr(message, "sqlstate", None) == "01000":
+            self._warnings.append(describe(message))
+
+    async def _source_id(self, connection: "Connection[Any]", source: SourceIdentity) -> int:
+        if source not in self._source_ids:
+            self._source_ids[source] = await _ask_source_id(connection, source)
+        return self._source_ids[source]
+
+
+async def _ask_source_id(connection: "Connection[Any]", source: SourceIdentity) -> int:
+    # The second asking is for a row that another process inserted while the first one ran.
+    for _ in range(2):
+        known = await connection.fetchval(QUERIES["source_id"], *source)
+        if known is not None:
+            return int(known)
+    raise DatabaseUnavailable(f"the source {source} is neither there nor can be inserted")
+
+
+def _uid(accepted: Accepted) -> str:
+    return accepted.order.order_uid
+
+
+def _repeats_a_uid(accepted: Sequence[Accepted]) -> bool:
+    return len(set(map(_uid, accepted))) < len(accepted)
+
+
+def _conflict(accepted: Accepted) -> Refused:
+    uid = accepted.order.order_uid
+    return Refused(accepted.message, "conflict", f"another order is stored under the uid {uid}", uid)
+
+
+def _reject_row(reject: Refused, source: int) -> tuple[Any, ...]:
+    message = reject.message
+    return (
+        source,
+        message.partition,
+        message.position,
+        message.key,
+        [part for header in message.headers for part in header],
+        message.payload,
+        hashlib.sha256(message.payload or b"").digest(),
+        reject.kind,
+        _clean(reject.reason),
+        reject.order_uid,
+    )
+
+
+def _clean(reason: str) -> str:
+    """Text that PostgreSQL takes, whatever garbage the reason quotes."""
+    return reason[:REASON_CHARACTERS].encode(errors="backslashreplace").decode().replace("\0", "\\0")
+
+
+def _joined(words: Iterable[str]) -> list[str]:
+    """Words of ASCII joined by spaces, as few texts as fit into notifications."""
+    texts: list[str] = []
+    current: list[str] = []
+    size = 0
+    for word in words:
+        size += len(word) + 1
+        if size > NOTIFICATION_BYTES:
+            texts.append(" ".join(current))
+            current, size = [], len(word) + 1
+        current.append(word)
+    if current:
+        texts.append(" ".join(current))
+    return texts

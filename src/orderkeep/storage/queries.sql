@@ -1,0 +1,108 @@
+-- Every statement that the program sends to PostgreSQL, by name.
+
+-- name: source_id
+-- Two statements in one: the second branch sees a source that was there before.
+with inserted as (
+    insert into sources (kind, topic, incarnation) values ($1, $2, $3)
+    on conflict do nothing
+    returning id
+)
+select id from inserted
+union all
+select id from sources where kind = $1 and topic = $2 and incarnation = $3
+limit 1;
+
+-- name: progress
+select partition, max(next_position) as next_position
+from progress
+where consumer_group = $1 and source = $2
+group by partition;
+
+-- name: make_staging
+create temporary table if not exists staged_orders (
+    ordinal      integer,
+    order_uid    text collate "C",
+    track_number text,
+    customer_id  text,
+    date_created timestamptz,
+    payload      json,
+    source       integer,
+    partition    integer,
+    position     bigint
+) on commit delete rows;
+
+-- name: insert_staged
+-- The first of a uid in the order of delivery wins; a uid that is there already keeps what it has.
+insert into orders (order_uid, track_number, customer_id, date_created, payload, source, partition, position)
+select distinct on (order_uid)
+       order_uid, track_number, customer_id, date_created, payload, source, partition, position
+from staged_orders
+order by order_uid, ordinal
+on conflict (order_uid) do nothing
+returning order_uid;
+
+-- name: compare_staged
+-- A statement of its own: the insert before it cannot see the row of a transaction that it waited for.
+-- What is not returned is the message that made the row, now or when it was delivered before.
+select staged.ordinal, stored.payload::text = staged.payload::text as same_bytes
+from staged_orders as staged
+join orders as stored using (order_uid)
+where (stored.source, stored.partition, stored.position)
+    is distinct from (staged.source, staged.partition, staged.position)
+order by staged.ordinal;
+
+-- name: insert_rejects
+insert into rejected_messages
+    (source, partition, position, key, headers, payload, sha256, kind, reason, order_uid)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+on conflict (source, partition, position, sha256) do nothing
+returning id, kind;
+
+-- name: advance_progress
+insert into progress as known (consumer_group, source, partition, writer, next_position, end_position)
+select $1, $2, partition, $3, next_position, end_position
+from unnest($4::integer[], $5::bigint[], $6::bigint[]) as seen (partition, next_position, end_position)
+order by partition
+on conflict (consumer_group, source, partition, writer) do update
+set next_position = greatest(known.next_position, excluded.next_position),
+    end_position = excluded.end_position,
+    updated_at = now();
+
+-- name: notify
+select pg_notify(channel, message) from unnest($1::text[], $2::text[]) as notice (channel, message);
+
+-- name: order_by_uid
+select order_uid, payload, received_at from orders where order_uid = $1;
+
+-- name: orders_by_uids
+select order_uid, payload, received_at from orders where order_uid = any($1::text[]);
+
+-- name: newest_orders
+-- For a cursor: the cache is filled from it, newest first.
+select order_uid, payload, received_at from orders order by received_at desc;
+
+-- name: order_page
+-- Keyset pages, newest first: the row after the one that the page before ended with.
+select order_uid, track_number, customer_id, date_created, received_at
+from orders
+where $1::timestamptz is null or (received_at, order_uid) < ($1, $2::text collate "C")
+order by received_at desc, order_uid desc
+limit $3;
+
+-- name: ingest_progress
+-- What every group has done of every source that is still being read, or was read last.
+select consumer_group, kind, topic, partition,
+       max(next_position) as next_position,
+       max(end_position) as end_position,
+       max(updated_at) as updated_at
+from progress
+join sources on sources.id = progress.source
+group by consumer_group, kind, topic, incarnation, partition
+order by consumer_group, kind, topic, partition;
+
+-- name: ping
+select 1;
+
+-- name: estimate_orders
+-- The planner's estimate: counting the rows would read the table.
+select greatest(reltuples, 0)::bigint as orders from pg_class where oid = 'orders'::regclass;

@@ -1,0 +1,145 @@
+"""What a store of orders promises: the two protocols that every implementation keeps.
+
+`OrderWriter` is what ingest needs, `OrderReader` what the API needs. They meet only in the database.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from typing import Literal, NamedTuple, Protocol
+
+from msgspec import Struct
+
+from orderkeep.errors import RejectKind
+from orderkeep.order import Order
+
+Outcome = Literal["stored", "duplicate", "rejected", "conflict", "redelivered"]
+"""What became of a message. `redelivered` is one whose outcome was there already: it adds none."""
+
+
+class SourceIdentity(NamedTuple):
+    """Where messages come from; `incarnation` changes when a topic is deleted and made again."""
+
+    kind: str
+    topic: str
+    incarnation: str
+
+
+class Message(Struct, frozen=True, gc=False):
+    """One message as the broker delivered it. `timestamp_ms` is the broker's, or 0."""
+
+    partition: int
+    position: int
+    payload: bytes | None
+    key: bytes | None = None
+    headers: tuple[tuple[bytes, bytes | None], ...] = ()
+    timestamp_ms: int = 0
+
+
+class Accepted(NamedTuple):
+    message: Message
+    order: Order
+    payload: bytes
+
+
+class Refused(NamedTuple):
+    message: Message
+    kind: RejectKind
+    reason: str
+    order_uid: str | None = None
+
+
+class Position(NamedTuple):
+    """`next`: everything below it is committed once the batch is. `end`: the end of the partition, if known."""
+
+    next: int
+    end: int | None
+
+
+class Batch(Struct, frozen=True):
+    """Messages of one source, in the order of delivery, with what the same transaction says of progress."""
+
+    source: SourceIdentity
+    group: str
+    accepted: Sequence[Accepted]
+    refused: Sequence[Refused]
+    progress: Mapping[int, Position]
+
+    def __len__(self) -> int:
+        return len(self.accepted) + len(self.refused)
+
+
+class StoredOrder(NamedTuple):
+    """An order as it is served: `payload` is the text that was sent, byte for byte."""
+
+    order_uid: str
+    payload: bytes
+    received_at: datetime
+
+
+class OrderSummary(Struct, frozen=True):
+    """A line of the list of orders."""
+
+    order_uid: str
+    track_number: str
+    customer_id: str
+    date_created: datetime
+    received_at: datetime
+
+
+class PartitionProgress(Struct, frozen=True):
+    """How far a consumer group has come in a partition; `lag` in messages, None when the end is not known."""
+
+    consumer_group: str
+    kind: str
+    topic: str
+    partition: int
+    next_position: int
+    lag: int | None
+    updated_at: datetime
+
+
+class OrderWriter(Protocol):
+    """One writer stores one batch at a time; several writers may work side by side."""
+
+    async def write(self, batch: Batch) -> dict[Outcome, int]:
+        """Store the batch in one transaction and say how many messages had which outcome.
+
+        When it returns, the outcome of every message is committed. Raises `DataRefused` when a value
+        cannot be stored (nothing of the batch is), `Transient` when it is worth trying again (the whole
+        batch; `OutcomeUnknown` included), `Fatal` when it is not.
+        """
+
+    async def progress(self, source: SourceIdentity, group: str) -> dict[int, int]:
+        """The next position of each partition that the group has begun, as far as it is committed."""
+
+    async def close(self) -> None: ...
+
+
+class OrderReader(Protocol):
+    async def order(self, uid: str) -> StoredOrder | None: ...
+
+    async def orders(self, uids: Sequence[str]) -> list[StoredOrder]:
+        """Those of `uids` that are stored, in any order."""
+
+    async def page(self, limit: int, after: tuple[datetime, str] | None = None) -> list[OrderSummary]:
+        """The newest orders, at most `limit`, after the (received_at, order_uid) that a page ended with."""
+
+    def newest(self) -> AsyncIterator[list[StoredOrder]]:
+        """Every order, newest first, in chunks, without holding more than a chunk."""
+
+    def follow(self) -> AsyncIterator[list[str]]:
+        """The uids that are stored from now on, in the order of their commits.
+
+        The first item is an empty list and says that following has begun. Raises `Transient` when the
+        connection is lost: what was stored meanwhile is then unknown.
+        """
+
+    async def ingest_progress(self) -> list[PartitionProgress]: ...
+
+    async def estimate(self) -> int:
+        """About how many orders there are, without counting them."""
+
+    async def ping(self) -> None:
+        """Raises `Transient` or `Fatal` when the store cannot be read now."""
+
+    async def close(self) -> None: ...
