@@ -89,7 +89,8 @@ _decoder = msgspec.json.Decoder(Order)
 _uid = re.compile(UID_PATTERN)
 # In a valid JSON text a backslash only stands in a string, so reading escapes in order keeps their parity.
 _escape = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
-_nesting = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
+# A string that does not end runs to the end of the text: to try again behind its quotes would be quadratic.
+_nesting = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[\[{]|[\]}]', re.DOTALL)
 
 
 def is_uid(text: str) -> bool:

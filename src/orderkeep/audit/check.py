@@ -4,15 +4,15 @@ import hashlib
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from confluent_kafka import Message
-
 from orderkeep.errors import Rejected
+
+from .reader import Record
 
 Outcome = Literal["stored", "duplicate", "rejected", "conflict", "missing", "wrong"]
 
 
 class Place(NamedTuple):
-    """Where a message is, as rows write it down. A row of `orders` that did not come from a broker has Nones."""
+    """Where a message is, as a row says it; an order that did not come from a broker has no partition."""
 
     source: int | None
     partition: int | None
@@ -25,7 +25,7 @@ class OrderRow(NamedTuple):
 
 
 class RejectRow(NamedTuple):
-    """`headers` alternate names and values; a value may be None."""
+    """`headers` are names and values in turn; a value may be None."""
 
     payload: bytes | None
     key: bytes | None
@@ -35,7 +35,7 @@ class RejectRow(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """`reason` is given when the outcome is `missing` or `wrong`; `headers_unreadable` says what is unproved."""
+    """`reason` is given with `missing` and `wrong`; `headers_unreadable`: they were not compared."""
 
     outcome: Outcome
     reason: str = ""
@@ -45,15 +45,13 @@ class Verdict(NamedTuple):
 _STORED, _DUPLICATE = Verdict("stored"), Verdict("duplicate")
 
 
-def judge_order(
-    message: Message, place: Place, row: OrderRow | None, rejects: Sequence[RejectRow]
-) -> Verdict:
-    """The outcome of a valid order: `row` is what orders has under its uid, `rejects` what is kept at `place`."""
+def judge_order(record: Record, place: Place, row: OrderRow | None, rejects: Sequence[RejectRow]) -> Verdict:
+    """The outcome of a valid order: `row` of orders has its uid, `rejects` have its `place`."""
     if rejects:
-        return _judge_kept_aside(message, place, row, rejects)
+        return _judge_kept_aside(record, place, row, rejects)
     if row is None:
         return Verdict("missing", "no row of orders has its uid")
-    if row.payload == message.value():
+    if row.payload == record.payload:
         return _STORED if row.place == place else _DUPLICATE
     if row.place == place:
         return Verdict("wrong", "the order that was stored from it has other bytes")
@@ -61,10 +59,13 @@ def judge_order(
 
 
 def _judge_kept_aside(
-    message: Message, place: Place, row: OrderRow | None, rejects: Sequence[RejectRow]
+    record: Record, place: Place, row: OrderRow | None, rejects: Sequence[RejectRow]
 ) -> Verdict:
-    """A valid order among the rejects is a conflict, or the database refused it. A repeat may be stored later."""
-    differs, unreadable = _difference(message, rejects)
+    """A valid order is kept aside for a conflict, or because the database refused it.
+
+    What the database refused may be stored from another message later: it stays `rejected`.
+    """
+    differs, unreadable = _difference(record, rejects)
     kind = rejects[0].kind
     if differs:
         return Verdict("wrong", differs)
@@ -76,16 +77,16 @@ def _judge_kept_aside(
         return Verdict("wrong", f"it is a valid order, but kept as a reject of kind {kind}")
     if row is None:
         return Verdict("wrong", "it is kept as a conflict, but no row of orders has its uid")
-    if row.payload == message.value():
+    if row.payload == record.payload:
         return Verdict("wrong", "it is kept as a conflict, but orders has the same bytes under its uid")
     return Verdict("conflict", headers_unreadable=unreadable)
 
 
-def judge_refused(message: Message, refusal: Rejected, rejects: Sequence[RejectRow]) -> Verdict:
-    """The outcome of a message that is not an order."""
+def judge_refused(record: Record, refusal: Rejected, rejects: Sequence[RejectRow]) -> Verdict:
+    """The outcome of a message that is not an order; its kind of refusal may differ between versions."""
     if not rejects:
         return Verdict("missing", f"it is not an order ({refusal.kind}), and no reject is kept")
-    differs, unreadable = _difference(message, rejects)
+    differs, unreadable = _difference(record, rejects)
     if differs:
         return Verdict("wrong", differs)
     if rejects[0].kind == "conflict":
@@ -93,33 +94,16 @@ def judge_refused(message: Message, refusal: Rejected, rejects: Sequence[RejectR
     return Verdict("rejected", headers_unreadable=unreadable)
 
 
-def _difference(message: Message, rejects: Sequence[RejectRow]) -> tuple[str, bool]:
+def _difference(record: Record, rejects: Sequence[RejectRow]) -> tuple[str, bool]:
     """In what the one reject kept of a message differs from it, and whether its headers defied reading."""
     if len(rejects) > 1:
         return f"{len(rejects)} rejects are kept of it", False
-    row, payload = rejects[0], message.value()
-    headers = _headers(message)
+    row, headers = rejects[0], record.headers()
     different = {
-        "payload": row.payload != payload,
-        "key": row.key != message.key(),
+        "payload": row.payload != record.payload,
+        "key": row.key != record.key,
         "headers": headers is not None and row.headers != headers,
-        "sha256": row.sha256 != hashlib.sha256(payload or b"").digest(),
+        "sha256": row.sha256 != hashlib.sha256(record.payload or b"").digest(),
     }
     names = ", ".join(name for name, differs in different.items() if differs)
     return (f"the reject kept of it has another {names}" if names else ""), headers is None
-
-
-def _headers(message: Message) -> list[bytes | None] | None:
-    """The headers as rows hold them; None when a name is not UTF-8.
-
-    confluent-kafka 2.16 raises SystemError then, and what a second call returns must not be touched: the
-    name in it is a null pointer.
-    """
-    try:
-        pairs = message.headers() or []
-    except (SystemError, UnicodeDecodeError):
-        return None
-    flat: list[bytes | None] = []
-    for name, value in pairs:
-        flat += (name.encode(), value.encode() if isinstance(value, str) else value)
-    return flat

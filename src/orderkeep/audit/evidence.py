@@ -1,7 +1,7 @@
 """What the database holds about messages: the rows that an audit compares them with."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from importlib.resources import files
 
@@ -44,12 +44,12 @@ class Evidence:
             found[partition, position].append(RejectRow(*reject))
         return found
 
-    async def counts(self, spans: Ranges) -> dict[str, Mapping[int, int]]:
+    async def counts(self, spans: Ranges) -> dict[str, dict[int, int]]:
         """By table and partition, how many rows claim a position within spans (the end excluded).
 
         Reads the whole of orders, about a second for a million rows.
         """
-        counted: dict[str, Mapping[int, int]] = {}
+        counted: dict[str, dict[int, int]] = {}
         for table, query in (("orders", "count_orders"), ("rejected_messages", "count_rejects")):
             with explained():
                 rows = await self._connection.fetch(QUERIES[query], self.source, *_columns(spans))
@@ -75,7 +75,7 @@ async def evidence_of(database_url: str, *, topic: str, incarnation: str) -> Asy
             source = await connection.fetchval(QUERIES["source_id"], "kafka", topic, incarnation)
         yield Evidence(connection, source)
     finally:
-        connection.terminate()  # it only read: nothing to say goodbye for, and a cancelled query does not wait
+        connection.terminate()  # it only read: no goodbye, and a cancelled query is not waited for
 
 
 @contextmanager
@@ -95,7 +95,8 @@ def explained() -> Iterator[None]:
         ) from None
     except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
         raise ServerUnavailable(
-            f"PostgreSQL cannot be reached: {str(error) or 'no answer'}. Start it, or set ORDERKEEP_DATABASE_URL."
+            f"PostgreSQL cannot be reached: {str(error) or 'no answer'}. "
+            "Start it, or set ORDERKEEP_DATABASE_URL."
         ) from None
     except asyncpg.PostgresError as error:
         raise Fatal(f"PostgreSQL could not answer the audit: {error}") from None

@@ -1,7 +1,8 @@
 """What the broker says about a topic and a group, and which offsets an audit can therefore see."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from confluent_kafka import (
@@ -12,12 +13,16 @@ from confluent_kafka import (
     TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from orderkeep.errors import ConfigurationError, Fatal, ServerUnavailable
 
 PATIENCE = 10.0
 """Seconds for the broker to answer one request."""
+_EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # its stubs give no return type
+_LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # as above
 
 
 class TopicState(NamedTuple):
@@ -37,8 +42,8 @@ class TopicState(NamedTuple):
 class Span(NamedTuple):
     """The offsets of a partition that are read, from `first` up to `next`, and how many around them are not.
 
-    `deleted` by retention, `unread` of those before anyone acknowledged them, `unacknowledged` behind the
-    committed offset, `lost_tail` acknowledged but no longer there.
+    `deleted` by retention, `unread` those of them that were not acknowledged before, `unacknowledged` behind
+    the committed offset, `lost_tail` acknowledged but beyond the end of the log.
     """
 
     partition: int
@@ -46,11 +51,14 @@ class Span(NamedTuple):
     next: int
     deleted: int
     unread: int
+    committed: int
+    has_commit: bool
     unacknowledged: int
     lost_tail: int
-    has_commit: bool
 
-    def __len__(self) -> int:
+    @property
+    def length(self) -> int:
+        """How many offsets are read."""
         return self.next - self.first
 
 
@@ -64,10 +72,8 @@ def survey(brokers: str, options: Mapping[str, str], topic: str, group: str) -> 
 
     Raises `Fatal`: there is no such topic, the broker cannot be reached or refuses to tell.
     """
-    try:
+    with options_explained():
         admin = AdminClient(client_options(brokers, options))
-    except KafkaException as error:
-        raise ConfigurationError(f"ORDERKEEP_KAFKA_OPTIONS: {_text(error)}") from None
     try:
         return _survey(admin, topic, group)
     except KafkaException as error:
@@ -82,8 +88,8 @@ def _survey(admin: AdminClient, topic: str, group: str) -> TopicState:
     return TopicState(
         topic=topic,
         incarnation=str(description.topic_id),
-        low=_offsets(admin, partitions, OffsetSpec.earliest()),
-        end=_offsets(admin, partitions, OffsetSpec.latest()),
+        low=_offsets(admin, partitions, _EARLIEST),
+        end=_offsets(admin, partitions, _LATEST),
         committed={seen.partition: seen.offset for seen in answer.topic_partitions if seen.offset >= 0},
         compacted=_is_compacted(admin, topic),
     )
@@ -124,12 +130,17 @@ def explain(error: KafkaError, brokers: str, topic: str) -> Fatal:
             )
 
 
-def _text(error: KafkaException) -> str:
-    return str(error.args[0].str())
+@contextmanager
+def options_explained() -> Iterator[None]:
+    """Turn the refusal of a new client into a `ConfigurationError`."""
+    try:
+        yield
+    except KafkaException as error:
+        raise ConfigurationError(f"ORDERKEEP_KAFKA_OPTIONS: {error.args[0].str()}") from None
 
 
 def plan(state: TopicState, since: Mapping[int, int], until: Mapping[int, int]) -> list[Span]:
-    """The offsets to read of each partition: from `since`, or the beginning, to `until`, or the committed one."""
+    """What to read of each partition: from `since` or the beginning to `until` or the committed offset."""
     return [
         _span(state, partition, since.get(partition, 0), until.get(partition))
         for partition in sorted(state.low)
@@ -147,7 +158,8 @@ def _span(state: TopicState, partition: int, since: int, until: int | None) -> S
         next=max(first, min(acknowledged, wanted)),
         deleted=max(0, min(low, wanted) - since),
         unread=max(0, min(low, wanted) - max(since, acknowledged)),
+        committed=acknowledged,
+        has_commit=committed is not None,
         unacknowledged=max(0, wanted - max(first, acknowledged)),
         lost_tail=max(0, acknowledged - end) if until is None else 0,
-        has_commit=committed is not None,
     )

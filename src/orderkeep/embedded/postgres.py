@@ -1,49 +1,40 @@
 """PostgreSQL as a child process."""
 
 import asyncio
-import atexit
 import os
 import pwd
 import secrets
 import shutil
 import signal
 import subprocess
-import threading
-import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 from urllib.parse import quote
 
 import asyncpg
 
-from orderkeep.errors import Fatal, ServerUnavailable
+from orderkeep.errors import Fatal
 
 from . import ports
 from .binaries import postgres_binaries
-from .place import Claim, explained, reachable_folder
+from .place import reachable_folder
 from .process import Account, Child, end_leftovers, telling_line
-
-START_PATIENCE = 60.0
-"""Seconds for the server to accept connections, crash recovery included."""
-_TELLING = ("FATAL:", "PANIC:", "ERROR:", "could not", "error:", "cannot")
+from .server import Server, silent
 
 
-def _silent(_: str) -> None:
-    pass
-
-
-class PostgresServer:
+class PostgresServer(Server):
     """A PostgreSQL cluster in `data`, served on the loopback address while started.
 
     `settings` are server settings, as in postgresql.conf. The superuser is `postgres`; its password is made
     when the cluster is, and kept in the data folder. Run by root, the server runs as the user `postgres` or
-    `nobody`, because PostgreSQL refuses root. It shuts down by itself when this process dies (Linux).
+    `nobody`, because PostgreSQL refuses root.
     """
 
-    host = ports.HOST
+    name = "PostgreSQL"
+    telling = ("FATAL:", "PANIC:", "ERROR:", "could not", "error:", "cannot")
 
     def __init__(
         self,
@@ -51,41 +42,14 @@ class PostgresServer:
         *,
         port: int | None = None,
         settings: Mapping[str, str] | None = None,
-        say: Callable[[str], None] = _silent,
+        say: Callable[[str], None] = silent,
     ) -> None:
         """With `port` None, `start` chooses a free one, and keeps it for later starts of this object."""
-        self.data = Path(data).absolute()
-        self.port = port or 0
-        self.log = self.data / "postgres.log"
+        super().__init__(data, "postgres.log", port, say)
         self._settings = dict(settings or {})
-        self._say = say
         self._passwords: dict[str, str] = {}
-        self._claim: Claim | None = None
-        self._child: Child | None = None
 
-    @property
-    def pid(self) -> int | None:
-        """The process id of the running server's first process."""
-        return self._child.pid if self._child and self._child.alive() else None
-
-    def start(self) -> None:
-        """Start the server, making the cluster on first use; returns when it accepts connections.
-
-        Raises `Fatal` when the folder is in use or the port taken, or when the server does not come up, with
-        the last telling line of its log; `ServerUnavailable` when there are no binaries.
-        """
-        if self.pid:
-            return
-        self._let_go()
-        self._claim = Claim(self.data)
-        try:
-            with explained(self.data):
-                self._start()
-        except BaseException:
-            self.kill()
-            raise
-
-    def _start(self) -> None:
+    def _launch(self) -> Child:
         account = _unprivileged_account()
         binaries = postgres_binaries(account)
         private = reachable_folder(self.data, "cluster", account)
@@ -96,17 +60,15 @@ class PostgresServer:
             _make_cluster(binaries, private, account)
         self._passwords["postgres"] = (private / "password").read_text()
         (cluster / "postmaster.pid").unlink(missing_ok=True)  # of a killed run, whose id may be used again
-        self.port = ports.choose(self.port or None, "PostgreSQL")
+        self.port = ports.choose(self.port or None, self.name)
         self._say(f"starting PostgreSQL on port {self.port}")
-        self._child = Child(
+        return Child(
             [binaries / "postgres", "-D", cluster, *self._options()],
             log=self.log,
             on_death=signal.SIGINT,
             folder=cluster,
             account=account,
         )
-        atexit.register(self.stop)
-        self._wait_until_ready(self._child, cluster / "postmaster.pid")
 
     def _options(self) -> list[str]:
         settings = {
@@ -117,21 +79,12 @@ class PostgresServer:
         }
         return [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
 
-    def _wait_until_ready(self, child: Child, status: Path) -> None:
+    def _is_ready(self) -> bool:
         """The server writes its state into the eighth line of postmaster.pid (miscadmin.h)."""
-        deadline = time.monotonic() + START_PATIENCE
-        while time.monotonic() < deadline:
-            if not child.alive():
-                raise Fatal(f"PostgreSQL did not start: {child.last_words(_TELLING)} (its log: {self.log})")
-            with suppress(OSError):
-                lines = status.read_text().splitlines()
-                if len(lines) >= 8 and lines[7].strip() == "ready":
-                    return
-            time.sleep(0.02)
-        raise Fatal(
-            f"PostgreSQL did not accept connections within {START_PATIENCE:.0f} seconds: "
-            f"{child.last_words(_TELLING)} (its log: {self.log})"
-        )
+        with suppress(OSError):
+            lines = (self.data / "cluster" / "pgdata" / "postmaster.pid").read_text().splitlines()
+            return len(lines) >= 8 and lines[7].strip() == "ready"
+        return False
 
     def stop(self, mode: Literal["fast", "immediate"] = "fast") -> None:
         """Shut down and wait: `fast` ends the sessions, `immediate` leaves recovery to the next start."""
@@ -140,38 +93,13 @@ class PostgresServer:
             self._child.stop(*([(signal.SIGINT, 30.0), immediate] if mode == "fast" else [immediate]))
         self._let_go()
 
-    def kill(self) -> None:
-        """SIGKILL to every process of the server: a crash. The data folder is free again afterwards."""
-        if self._child:
-            self._child.kill()
-        self._let_go()
-
-    def pause(self) -> None:
-        """SIGSTOP to every process of the server: connections stay open and nothing is answered."""
-        self._running().pause()
-
-    def resume(self) -> None:
-        """SIGCONT after `pause`."""
-        self._running().resume()
-
     def execute(self, sql: str, database: str = "postgres") -> None:
         """Run SQL, one statement or several, as the superuser. May be called inside a running event loop.
 
         Raises asyncpg.PostgresError when the server refuses it.
         """
-        failures: list[Exception] = []
-
-        def work() -> None:
-            try:
-                asyncio.run(_execute(self.url(database=database), sql))
-            except (asyncpg.PostgresError, OSError) as error:
-                failures.append(error)
-
-        thread = threading.Thread(target=work, name="postgres-execute")
-        thread.start()
-        thread.join()
-        if failures:
-            raise failures[0]
+        with ThreadPoolExecutor(1) as elsewhere:  # a thread without a loop
+            elsewhere.submit(asyncio.run, _execute(self.url(database=database), sql)).result()
 
     def create_user(
         self, name: str, password: str, *, createrole: bool = False, in_role: str | None = None
@@ -197,27 +125,6 @@ class PostgresServer:
         secret = self._passwords.get(user, "") if password is None else password
         login = f"{quote(user, safe='')}:{quote(secret, safe='')}"
         return f"postgresql://{login}@{self.host}:{self.port}/{quote(database, safe='')}"
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def _running(self) -> Child:
-        if not self._child:
-            raise ServerUnavailable("PostgreSQL is not running. Start it first.")
-        return self._child
-
-    def _let_go(self) -> None:
-        atexit.unregister(self.stop)
-        self._child = None
-        if self._claim:
-            self._claim.release()
-            self._claim = None
 
 
 async def _execute(url: str, sql: str) -> None:
@@ -263,7 +170,9 @@ def _make_cluster(binaries: Path, private: Path, account: Account | None) -> Non
         extra_groups=[] if account else None,
     )
     if done.returncode:
-        raise Fatal(f"PostgreSQL could not make its cluster: {telling_line(done.stderr, _TELLING)}")
+        raise Fatal(
+            f"PostgreSQL could not make its cluster: {telling_line(done.stderr, PostgresServer.telling)}"
+        )
     unfinished.rename(private / "pgdata")
 
 

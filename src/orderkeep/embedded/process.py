@@ -129,7 +129,8 @@ def end_leftovers(folder: Path, request: signal.Signals, patience: float = 15) -
     A server whose parent was killed may still be shutting down, or be paused and not know. Blocks for up to
     `patience` seconds, then kills.
     """
-    left = [process for process in psutil.process_iter() if _is_server_in(folder, process)]
+    place = folder.resolve()  # as the system tells where a process runs
+    left = [process for process in psutil.process_iter() if _is_server_in(place, process)]
     for process in left:
         with suppress(psutil.NoSuchProcess):
             process.resume()

@@ -3,9 +3,15 @@
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception,
+    stop_after_delay,
+    wait_random_exponential,
+)
 
-from orderkeep.errors import Fatal, SchemaAtFault, Transient
+from orderkeep.errors import Fatal, SchemaAtFault, ServerUnavailable, Transient
 
 FIRST_WAIT = 0.1
 LONGEST_WAIT = 5.0
@@ -39,4 +45,23 @@ async def for_ever(
     async for attempt in trying:
         with attempt:
             result = await call()
+    return result
+
+
+async def within(seconds: float, call: Callable[[], Awaitable[Result]]) -> Result:
+    """Await `call`, again while it raises `Transient`, for `seconds`; then raises `ServerUnavailable`."""
+    trying = AsyncRetrying(
+        retry=retry_if_exception(lambda error: isinstance(error, Transient)),
+        wait=wait_random_exponential(multiplier=FIRST_WAIT, max=1.0),
+        stop=stop_after_delay(seconds),
+        reraise=True,
+    )
+    try:
+        async for attempt in trying:
+            with attempt:
+                result = await call()
+    except Transient as error:
+        raise ServerUnavailable(
+            f"{error}. Tried for {seconds:g} seconds: start PostgreSQL, or correct ORDERKEEP_DATABASE_URL"
+        ) from error
     return result

@@ -63,25 +63,19 @@ class PostgresReader:
 
     async def follow(self) -> AsyncIterator[list[str]]:
         connection = await connect(self._url, "follow")
-        waiting: deque[str] = deque(maxlen=FOLLOW_BACKLOG)
-        woken = asyncio.Event()
-
-        def note(_connection: object, _pid: int, _channel: str, text: object) -> None:
-            waiting.append(str(text))
-            woken.set()
-
+        backlog = _Backlog()
         try:
-            connection.add_termination_listener(lambda _connection: woken.set())
+            connection.add_termination_listener(lambda _connection: backlog.woken.set())
             with translated():
-                await connection.add_listener(ORDERS_CHANNEL, note)
+                await connection.add_listener(ORDERS_CHANNEL, backlog.note)
             yield []
             while True:
-                await _wait_or_check(connection, woken)
-                woken.clear()
-                uids = [uid for text in waiting for uid in text.split()]
-                waiting.clear()
+                await _wait_or_check(connection, backlog.woken)
+                uids, lost = backlog.take()
                 if uids:
                     yield uids
+                if lost:
+                    yield []
         finally:
             await close(connection)
 
@@ -110,6 +104,28 @@ class PostgresReader:
             if self._made is None:
                 self._made = await make_pool(self._url, "api", self._size, STATEMENT_SECONDS)
         return self._made
+
+
+class _Backlog:
+    """Notifications that the follower has not looked at yet. Bounded: the oldest are let go, and that is known."""
+
+    def __init__(self) -> None:
+        self.woken = asyncio.Event()
+        self._texts: deque[str] = deque(maxlen=FOLLOW_BACKLOG)
+        self._lost = False
+
+    def note(self, _connection: object, _pid: int, _channel: str, text: object) -> None:
+        self._lost = self._lost or len(self._texts) == FOLLOW_BACKLOG
+        self._texts.append(str(text))
+        self.woken.set()
+
+    def take(self) -> tuple[list[str], bool]:
+        """The uids, in the order of their commits, and whether any were let go."""
+        uids = [uid for text in self._texts for uid in text.split()]
+        lost, self._lost = self._lost, False
+        self._texts.clear()
+        self.woken.clear()
+        return uids, lost
 
 
 async def _wait_or_check(connection: "Connection[Any]", woken: asyncio.Event) -> None:

@@ -130,8 +130,8 @@ class OrderReader(Protocol):
     def follow(self) -> AsyncIterator[list[str]]:
         """The uids that are stored from now on, in the order of their commits.
 
-        The first item is an empty list and says that following has begun. Raises `Transient` when the
-        connection is lost: what was stored meanwhile is then unknown.
+        An empty list comes first, and again whenever so much was waiting that some was let go: what was
+        stored before it may have been missed. Raises `Transient` when the connection is lost.
         """
 
     async def ingest_progress(self) -> list[PartitionProgress]: ...

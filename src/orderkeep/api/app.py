@@ -1,0 +1,31 @@
+"""The application: routes, errors and the description of the API, put together."""
+
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from litestar import Litestar
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi import OpenAPIConfig
+from litestar.types import ASGIApp
+
+from orderkeep.api.guard import AllowedHosts, Guard
+from orderkeep.api.problems import HANDLERS
+from orderkeep.observe.metrics import Metrics
+
+
+def create_app(routes: Sequence[HTTPRouteHandler], hosts: AllowedHosts, metrics: Metrics) -> ASGIApp:
+    """An application of these routes, guarded, with problem+json for every error."""
+    description = OpenAPIConfig(
+        title="Orderkeep",
+        version=version("orderkeep"),
+        summary="Orders by id, from memory, byte for byte as they were sent",
+        path="/docs/schema",
+    )
+    app = Litestar(
+        route_handlers=routes,
+        exception_handlers=HANDLERS,
+        openapi_config=description,
+        logging_config=None,
+        debug=False,
+    )
+    return Guard(app, hosts, metrics)

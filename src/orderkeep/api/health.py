@@ -1,0 +1,94 @@
+"""Health, readiness and metrics, of the API and of ingest."""
+
+import asyncio
+from typing import Literal
+
+from litestar import Response, get
+from litestar.handlers import HTTPRouteHandler
+from msgspec import Struct
+
+from orderkeep.cache.cache import Cache, CacheStatistics
+from orderkeep.cache.read_through import ReadThrough
+from orderkeep.cache.warm import Warmer, WarmStatus
+from orderkeep.errors import OrderkeepError
+from orderkeep.observe.ingest import IngestObserver, IngestStatus
+from orderkeep.observe.metrics import CONTENT_TYPE, Metrics
+from orderkeep.storage.store import OrderReader, PartitionProgress
+
+DATABASE_SECONDS = 2.0
+
+
+class Live(Struct, frozen=True):
+    status: Literal["ok"] = "ok"
+
+
+class DatabaseStatus(Struct, frozen=True):
+    status: Literal["ok", "unavailable"]
+    detail: str | None
+    orders: int | None
+    """About how many: the planner's estimate."""
+
+
+class ApiStatus(Struct, frozen=True):
+    """`degraded` still answers what is in memory, so it is ready: another replica has the same database."""
+
+    status: Literal["ok", "degraded"]
+    database: DatabaseStatus
+    cache: CacheStatistics
+    restore: WarmStatus
+    ingest: list[PartitionProgress]
+
+
+@get("/health/live", operation_id="live", summary="The process answers", tags=["health"])
+async def live() -> Live:
+    return Live()
+
+
+def api_health_routes(
+    reader: OrderReader, cache: Cache, warmer: Warmer, orders: ReadThrough, metrics: Metrics
+) -> list[HTTPRouteHandler]:
+    """The handlers, bound to what they tell of."""
+
+    @get("/health/ready", operation_id="ready", summary="What the service can do now", tags=["health"])
+    async def ready() -> ApiStatus:
+        database, ingest = await _ask(reader)
+        well = database.status == "ok" and warmer.status.following
+        return ApiStatus("ok" if well else "degraded", database, cache.statistics(), warmer.status, ingest)
+
+    @get("/metrics", operation_id="metrics", summary="Metrics for Prometheus", tags=["health"])
+    async def show_metrics() -> Response[bytes]:
+        statistics = cache.statistics()
+        metrics.set("orderkeep_reads_total", orders.hits, "cache")
+        metrics.set("orderkeep_reads_total", orders.misses, "database")
+        metrics.set("orderkeep_cache_entries", statistics.entries)
+        metrics.set("orderkeep_cache_bytes", statistics.bytes)
+        metrics.set("orderkeep_cache_evictions_total", statistics.evictions)
+        metrics.set("orderkeep_cache_restored_orders", warmer.status.restored)
+        metrics.set("orderkeep_cache_following", warmer.status.following)
+        return Response(metrics.render(), media_type=CONTENT_TYPE)
+
+    return [live, ready, show_metrics]
+
+
+def ingest_health_routes(observer: IngestObserver, metrics: Metrics) -> list[HTTPRouteHandler]:
+    """The handlers of ingest's own port."""
+
+    @get("/health/ready", operation_id="ready", summary="What ingest is doing", tags=["health"])
+    async def ready() -> IngestStatus:
+        return observer.status
+
+    @get("/metrics", operation_id="metrics", summary="Metrics for Prometheus", tags=["health"])
+    async def show_metrics() -> Response[bytes]:
+        return Response(metrics.render(), media_type=CONTENT_TYPE)
+
+    return [live, ready, show_metrics]
+
+
+async def _ask(reader: OrderReader) -> tuple[DatabaseStatus, list[PartitionProgress]]:
+    try:
+        async with asyncio.timeout(DATABASE_SECONDS):
+            orders = await reader.estimate()
+            return DatabaseStatus("ok", None, orders), await reader.ingest_progress()
+    except (OrderkeepError, TimeoutError) as error:
+        detail = str(error) or f"no answer within {DATABASE_SECONDS:g} seconds"
+        return DatabaseStatus("unavailable", detail, None), []

@@ -1,0 +1,107 @@
+"""The routes of orders: one by id, and the newest."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from litestar import HttpMethod, Request, Response, get, route
+from litestar.exceptions import ValidationException
+from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import Parameter
+from msgspec import Struct
+
+from orderkeep.api.problems import PROBLEM_JSON, Problem, problem
+from orderkeep.cache.entry import body, etag
+from orderkeep.cache.read_through import Found, ReadThrough
+from orderkeep.order import Order, is_uid
+from orderkeep.storage.store import OrderReader, OrderSummary
+
+LARGEST_PAGE = 500
+
+_HEADERS = {
+    "cache-control": "private, no-cache",
+    "vary": "authorization",
+    "x-content-type-options": "nosniff",
+}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_OPAQUE = re.compile(r'(?:W/)?("[^"]*")')
+
+_MISSING = ResponseSpec(Problem, generate_examples=False, description="There is no such order", media_type=PROBLEM_JSON)
+
+Uid = Annotated[str, Parameter(description="The order's uid.", max_length=128)]
+
+
+class OrderPage(Struct, frozen=True):
+    """The newest orders first; `next` continues the list when given as `after`."""
+
+    orders: list[OrderSummary]
+    next: str | None
+
+
+def order_routes(orders: ReadThrough, reader: OrderReader) -> list[HTTPRouteHandler]:
+    """The handlers, bound to where orders are read from."""
+
+    @route(
+        ["/orders/{uid:str}", "/order/{uid:str}"],
+        http_method=[HttpMethod.GET, HttpMethod.HEAD],
+        operation_id="order",
+        summary="An order by its uid, byte for byte as it was sent",
+        tags=["orders"],
+        responses={200: ResponseSpec(Order, generate_examples=False, description="The order"), 404: _MISSING},
+    )
+    async def order(request: Request[Any, Any, Any], uid: Uid) -> Response[Any]:
+        return _answer(request, uid, await orders.get(uid))
+
+    @route(
+        "/order/order",
+        http_method=[HttpMethod.GET, HttpMethod.HEAD],
+        operation_id="order_by_query",
+        summary="An order by its uid, given as a query",
+        tags=["orders"],
+    )
+    async def order_by_query(request: Request[Any, Any, Any], order_uid: Uid = "order") -> Response[Any]:
+        return _answer(request, order_uid, await orders.get(order_uid))
+
+    @get("/orders", operation_id="orders", summary="The newest orders", tags=["orders"])
+    async def newest(
+        limit: Annotated[int, Parameter(ge=1, le=LARGEST_PAGE, description="Orders of a page.")] = 20,
+        after: Annotated[str | None, Parameter(description="`next` of the page before.")] = None,
+    ) -> Response[OrderPage]:
+        page = await reader.page(limit, _cursor(after) if after else None)
+        following = _after(page[-1]) if len(page) == limit else None
+        headers = {"cache-control": "no-store"}
+        if following:
+            headers["link"] = f'</orders?limit={limit}&after={following}>; rel="next"'
+        return Response(OrderPage(page, following), headers=headers)
+
+    return [order, order_by_query, newest]
+
+
+def _answer(request: Request[Any, Any, Any], uid: str, found: Found | None) -> Response[Any]:
+    if found is None:
+        return problem(404, f"There is no order {uid!r}." if is_uid(uid) else "That is no uid of an order.")
+    tag = etag(found.entry)
+    headers = {**_HEADERS, "etag": tag, "x-orderkeep-cache": "hit" if found.hit else "miss"}
+    if _matches(request.headers.get("if-none-match"), tag):
+        return Response(None, status_code=304, headers=headers)
+    return Response(body(found.entry), media_type="application/json", headers=headers)
+
+
+def _matches(condition: str | None, tag: str) -> bool:
+    """Whether If-None-Match names the tag; the comparison is the weak one (RFC 9110, 13.1.2)."""
+    if condition is None:
+        return False
+    return condition.strip() == "*" or tag in _OPAQUE.findall(condition)
+
+
+def _after(last: OrderSummary) -> str:
+    microseconds = (last.received_at - _EPOCH) // timedelta(microseconds=1)
+    return f"{microseconds}.{last.order_uid}"
+
+
+def _cursor(text: str) -> tuple[datetime, str]:
+    microseconds, dot, uid = text.partition(".")
+    if not (microseconds.isascii() and microseconds.isdigit() and len(microseconds) < 18 and dot and is_uid(uid)):
+        raise ValidationException("`after` is not the `next` of a page")
+    return _EPOCH + timedelta(microseconds=int(microseconds)), uid

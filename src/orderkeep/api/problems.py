@@ -1,0 +1,61 @@
+"""Every error of the API as application/problem+json (RFC 9457)."""
+
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from litestar.status_codes import HTTP_500_INTERNAL_SERVER_ERROR, HTTP_503_SERVICE_UNAVAILABLE
+from msgspec import Struct
+
+from orderkeep.errors import Overloaded, Transient
+
+PROBLEM_JSON = "application/problem+json"
+RETRY_SECONDS = "1"
+
+log = structlog.get_logger()
+
+
+class Problem(Struct, frozen=True):
+    """What went wrong: `title` is the same for every case of a status, `detail` about this one."""
+
+    title: str
+    status: int
+    detail: str
+    type: str = "about:blank"
+
+
+def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> Response[Problem]:
+    """The answer for an error; none of them may be kept by a cache on the way."""
+    return Response(
+        Problem(title=HTTPStatus(status).phrase, status=status, detail=detail),
+        status_code=status,
+        media_type=PROBLEM_JSON,
+        headers={"cache-control": "no-store", **(headers or {})},
+    )
+
+
+def on_http_exception(_request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
+    detail = error.detail
+    if isinstance(error.extra, list):
+        detail = "; ".join(f"{part.get('key', '')}: {part.get('message', '')}" for part in error.extra)
+    return problem(error.status_code, detail, error.headers)
+
+
+def on_transient(_request: Request[Any, Any, Any], error: Transient) -> Response[Problem]:
+    detail = str(error) if isinstance(error, Overloaded) else "The database does not answer; try again in a second."
+    return problem(HTTP_503_SERVICE_UNAVAILABLE, detail, {"retry-after": RETRY_SECONDS})
+
+
+def on_exception(_request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
+    log.error("request_failed", error=repr(error), exc_info=error)
+    return problem(HTTP_500_INTERNAL_SERVER_ERROR, "The service made a mistake; its log says which.")
+
+
+HANDLERS: dict[type[Exception] | int, Any] = {
+    HTTPException: on_http_exception,
+    Transient: on_transient,
+    Exception: on_exception,
+}
+

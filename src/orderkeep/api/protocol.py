@@ -1,0 +1,79 @@
+"""uvicorn's HTTP protocol with the limits that it lacks: the size of a head, and the time it may take.
+
+Seen without them: hundreds of megabytes of headers accepted, and half a request kept open for ever.
+"""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+MAX_HEAD_BYTES = 32_768
+HEAD_SECONDS = 10.0
+MAX_CONNECTIONS = 10_000
+
+_PROBLEM = b'{"type":"about:blank","title":"%b","status":%d}'
+
+
+def _refusal(status: int, title: bytes) -> bytes:
+    body = _PROBLEM % (title, status)
+    return (
+        b"HTTP/1.1 %d %b\r\ncontent-type: application/problem+json\r\ncontent-length: %d\r\n"
+        b"connection: close\r\n\r\n%b" % (status, title, len(body), body)
+    )
+
+
+_TOO_LARGE = _refusal(431, b"Request Header Fields Too Large")
+_TOO_SLOW = _refusal(408, b"Request Timeout")
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection. A head that is too large is answered with 431, one that takes too long with 408."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._head_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = None
+        self._reading_body = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type] # uvicorn says Transport, asyncio BaseTransport
+        if len(self.connections) > MAX_CONNECTIONS:
+            self.transport.close()
+            return
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._refuse, _TOO_SLOW)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if not self._reading_body:
+            self._head_bytes += len(data)
+            if self._head_timer is None:
+                self._head_timer = self.loop.call_later(HEAD_SECONDS, self._refuse, _TOO_SLOW)
+        super().data_received(data)
+        if self._head_bytes > MAX_HEAD_BYTES and not self._reading_body:
+            self._refuse(_TOO_LARGE)
+
+    def on_headers_complete(self) -> None:
+        self._reading_body = True
+        self._stop_timer()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._reading_body = False
+        self._head_bytes = 0
+        super().on_message_complete()
+
+    def _refuse(self, answer: bytes) -> None:
+        self._stop_timer()
+        if not self.transport.is_closing():
+            if self.cycle is None or self.cycle.response_complete:
+                self.transport.write(answer)
+            self.transport.close()
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None

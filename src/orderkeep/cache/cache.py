@@ -1,0 +1,38 @@
+"""What a cache of orders promises: the protocol that every implementation keeps."""
+
+from typing import Protocol
+
+from msgspec import Struct
+
+
+class CacheStatistics(Struct, frozen=True):
+    """`bytes` includes the overhead of an entry; `evictions` counts since the start."""
+
+    entries: int
+    bytes: int
+    max_bytes: int
+    max_orders: int | None
+    evictions: int
+
+
+class Cache(Protocol):
+    """uid → entry, the bytes of a whole response (see `orderkeep.cache.entry`). Bounded.
+
+    The data never changes, so an entry is never wrong: it is there or it is not, and nothing invalidates it.
+    """
+
+    async def get(self, uid: str) -> bytes | None: ...
+
+    async def put_new(self, uid: str, entry: bytes) -> None:
+        """An order that was stored this moment: the newest there is."""
+
+    async def put_read(self, uid: str, entry: bytes) -> None:
+        """An order that somebody asked for and that was not here."""
+
+    def begin_restore(self) -> None:
+        """A restore begins, newest first: orders may have been stored that `put_new` was not told of."""
+
+    async def put_older(self, uid: str, entry: bytes) -> bool:
+        """An order of a restore, older than all that are here; False when there is no room for older ones."""
+
+    def statistics(self) -> CacheStatistics: ...

@@ -1,0 +1,81 @@
+"""The cache in the memory of the process."""
+
+from collections import OrderedDict
+
+from orderkeep.cache.cache import CacheStatistics
+
+OVERHEAD = 200
+"""Bytes that an entry costs beside its own: the uid, the objects' heads and its place in the dict."""
+
+
+class MemoryCache:
+    """A `Cache` over one ordered dict, coldest first.
+
+    Bounded by bytes it evicts what was not asked for the longest. With `max_orders` it holds the newest so
+    many that were received instead, and what is read changes nothing.
+    """
+
+    def __init__(self, max_bytes: int, max_orders: int | None = None) -> None:
+        self._max_bytes = max_bytes
+        self._max_orders = max_orders
+        self._entries: OrderedDict[str, bytes] = OrderedDict()
+        self._bytes = 0
+        self._evictions = 0
+
+    async def get(self, uid: str) -> bytes | None:
+        return self.lookup(uid)
+
+    def lookup(self, uid: str) -> bytes | None:
+        """`get` without the event loop."""
+        entry = self._entries.get(uid)
+        if entry is not None and self._max_orders is None:
+            self._entries.move_to_end(uid)
+        return entry
+
+    async def put_new(self, uid: str, entry: bytes) -> None:
+        self._put(uid, entry)
+
+    async def put_read(self, uid: str, entry: bytes) -> None:
+        if self._max_orders is None:
+            self._put(uid, entry)
+
+    def begin_restore(self) -> None:
+        if self._max_orders is not None:
+            # What is here is no more the newest without a gap, so it is read anew.
+            self._entries.clear()
+            self._bytes = 0
+
+    async def put_older(self, uid: str, entry: bytes) -> bool:
+        if uid in self._entries:
+            return True
+        full = self._max_orders is not None and len(self._entries) >= self._max_orders
+        if full or self._bytes + _cost(uid, entry) > self._max_bytes:
+            return False
+        self._entries[uid] = entry
+        self._entries.move_to_end(uid, last=False)
+        self._bytes += _cost(uid, entry)
+        return True
+
+    def statistics(self) -> CacheStatistics:
+        return CacheStatistics(
+            len(self._entries), self._bytes, self._max_bytes, self._max_orders, self._evictions
+        )
+
+    def _put(self, uid: str, entry: bytes) -> None:
+        if uid in self._entries:
+            return
+        self._entries[uid] = entry
+        self._bytes += _cost(uid, entry)
+        while self._is_over():
+            coldest, dropped = self._entries.popitem(last=False)
+            self._bytes -= _cost(coldest, dropped)
+            self._evictions += 1
+
+    def _is_over(self) -> bool:
+        if self._bytes > self._max_bytes:
+            return bool(self._entries)
+        return self._max_orders is not None and len(self._entries) > self._max_orders
+
+
+def _cost(uid: str, entry: bytes) -> int:
+    return len(uid) + len(entry) + OVERHEAD

@@ -1,0 +1,92 @@
+"""Keeping the cache warm: restored from the database at the start, then following what ingest stores.
+
+The following begins first, so that nothing is stored between the two unseen. Whenever the connection
+that follows is lost, what was stored meanwhile is unknown, and the newest are restored again.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+from msgspec import Struct
+
+from orderkeep.cache.cache import Cache
+from orderkeep.cache.entry import render
+from orderkeep.errors import Transient
+from orderkeep.storage.store import OrderReader
+
+FETCH_ORDERS = 1_000
+RECONNECT_SECONDS = 1.0
+
+log = structlog.get_logger()
+
+
+class WarmStatus(Struct):
+    """How warm the cache is. `seconds` is how long the last restore took, or has taken."""
+
+    following: bool = False
+    restored: int = 0
+    restoring: bool = True
+    seconds: float = 0.0
+
+
+class Warmer:
+    """Fills a cache from a reader, for as long as it runs."""
+
+    def __init__(self, reader: OrderReader, cache: Cache) -> None:
+        self._reader = reader
+        self._cache = cache
+        self.status = WarmStatus()
+
+    async def run(self) -> None:
+        """Restore and follow, for ever; outages of the database are waited out. Raises `Fatal`."""
+        while True:
+            try:
+                await self._follow()
+            except Transient as error:
+                log.warning("following_interrupted", error=str(error))
+            self.status.following = False
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def _follow(self) -> None:
+        restoring: asyncio.Task[None] | None = None
+        try:
+            async for uids in self._reader.follow():
+                self.status.following = True
+                if uids:
+                    await self._fetch(uids)
+                elif restoring is None or restoring.done():
+                    restoring = asyncio.create_task(self._restore())
+        finally:
+            if restoring is not None:
+                restoring.cancel()
+
+    async def _fetch(self, uids: Sequence[str]) -> None:
+        for start in range(0, len(uids), FETCH_ORDERS):
+            for order in await self._reader.orders(uids[start : start + FETCH_ORDERS]):
+                await self._cache.put_new(order.order_uid, render(order))
+
+    async def _restore(self) -> None:
+        """Restore, again from the start when the database goes away; reads are answered from it meanwhile."""
+        self.status.restoring = True
+        while self.status.restoring:
+            try:
+                await self._restore_newest()
+                self.status.restoring = False
+            except Transient as error:
+                log.warning("restore_interrupted", error=str(error), orders=self.status.restored)
+                await asyncio.sleep(RECONNECT_SECONDS)
+        log.info("cache_restored", orders=self.status.restored, seconds=round(self.status.seconds, 3))
+
+    async def _restore_newest(self) -> None:
+        started = time.monotonic()
+        self.status.restored = 0
+        self._cache.begin_restore()
+        async for orders in self._reader.newest():
+            for order in orders:
+                if not await self._cache.put_older(order.order_uid, render(order)):
+                    return
+                self.status.restored += 1
+            self.status.seconds = time.monotonic() - started
+            await asyncio.sleep(0)  # requests that arrived meanwhile come first

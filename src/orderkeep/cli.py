@@ -1,0 +1,317 @@
+"""The commands: each parses, calls, and prints.
+
+Whatever a command imports is imported by the command, so that `--help` answers at once.
+"""
+
+import sys
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import App, CycloptsError, Parameter
+
+from orderkeep.errors import ConfigurationError, OrderkeepError
+from orderkeep.settings import Settings, load
+
+if TYPE_CHECKING:
+    from orderkeep.publish.run import PublishReport
+
+EXIT_FOUND = 1  # the command did its work, and what it found is bad
+EXIT_FATAL = 2  # the set-up is wrong; the line printed says what to do
+EXIT_INTERRUPTED = 130
+
+app = App(
+    name="orderkeep",
+    help="Takes orders from a message broker, keeps every one in PostgreSQL, serves them by id from memory.",
+    help_epilogue="Every setting is a flag too: `--http-port 9090` is ORDERKEEP_HTTP_PORT=9090. "
+    "`orderkeep config` lists them all.",
+    help_format="markdown",
+)
+
+_flags: dict[str, Any] = {}
+
+
+def main() -> None:
+    """Run the command of the command line, and exit: errors are one line on standard error."""
+    try:
+        app(_take_settings(sys.argv[1:]), exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        _exit(f"{error}. See `orderkeep --help`", EXIT_FATAL)
+    except OrderkeepError as error:
+        _exit(str(error), EXIT_FATAL)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone, as `head` does
+        sys.exit(EXIT_INTERRUPTED)
+
+
+@app.command
+def serve() -> None:
+    """Run ingest and the API, each in a process of its own, until Ctrl-C.
+
+    Example: `orderkeep serve --kafka-brokers kafka:9092 --database-url postgresql://…`
+    """
+    from orderkeep.compose import run_serve
+
+    _run(run_serve(_settings(), _flag_arguments()))
+
+
+@app.command
+def ingest() -> None:
+    """Read the broker into PostgreSQL, until Ctrl-C. Run as many as the topic has partitions."""
+    from orderkeep.compose import run_ingest
+
+    _run(run_ingest(_settings()))
+
+
+@app.command
+def api(*, fd: Annotated[int | None, Parameter(show=False)] = None) -> None:
+    """Serve orders over HTTP, and the page, until Ctrl-C."""
+    import socket
+
+    from orderkeep.compose import run_api
+
+    _run(run_api(_settings(), None if fd is None else socket.socket(fileno=fd)))
+
+
+@app.command
+def migrate() -> None:
+    """Bring the database to the version that this program needs. Safe to run at any time."""
+    from orderkeep.storage.migrate import migrate as bring_up
+
+    url = _settings().migrate_url
+    applied = _run(bring_up(url, say=print))
+    print(f"{applied} migrations applied" if applied else "the database is up to date")
+
+
+@app.command
+def publish(
+    *,
+    count: int | None = None,
+    rate: float | None = None,
+    duration: Annotated[str | None, Parameter(name="--for")] = None,
+    bad: str = "0%",
+    file: str | None = None,
+    seed: int | None = None,
+) -> None:
+    """Publish orders to the broker, to see the service work.
+
+    Examples: `orderkeep publish --count 1000`, `orderkeep publish --rate 200 --for 1m --bad 2%`,
+    `orderkeep publish --file model.json`, `orderkeep publish --file - < orders.jsonl`
+
+    Parameters
+    ----------
+    count
+        How many messages; without it and without --for, until Ctrl-C.
+    rate
+        Messages a second; as fast as can be without it.
+    duration
+        How long, such as 30s, 5m or 1h.
+    bad
+        The share of broken messages, of every kind in turn, such as 2%.
+    file
+        A file to send as one message, or - for one message a line of standard input.
+    seed
+        Makes the same orders again; a new one each time without it.
+    """
+    from orderkeep.compose import run_publish
+
+    report = run_publish(
+        _settings(),
+        file=file,
+        seed=seed,
+        bad=share(bad),
+        count=count,
+        rate=rate,
+        seconds=None if duration is None else seconds(duration),
+    )
+    _print_report(report)
+
+
+@app.command
+def audit(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False) -> None:
+    """Read the topic again and prove that every message has its outcome in the database.
+
+    Exits with 1 when a message is missing.
+
+    Parameters
+    ----------
+    as_json
+        Print the report as one JSON object.
+    """
+    import msgspec
+
+    from orderkeep.audit import audit as examine
+    from orderkeep.audit import progress_bar
+
+    settings = _settings()
+    with progress_bar(enabled=not as_json) as progress:
+        report = _run(
+            examine(
+                brokers=settings.kafka_brokers,
+                kafka_options=settings.kafka_options,
+                topic=settings.kafka_topic,
+                group=settings.kafka_group,
+                database_url=settings.read_url,
+                progress=progress,
+            )
+        )
+    print(msgspec.json.encode(report).decode() if as_json else "\n".join(report.lines()))
+    if not report.clean:
+        sys.exit(EXIT_FOUND)
+
+
+@app.command
+def config(
+    *, form: Annotated[Literal["table", "json", "env", "markdown"], Parameter(name="--format")] = "table"
+) -> None:
+    """Show every setting: its value in force, secrets masked, and what it means.
+
+    Parameters
+    ----------
+    form
+        table and json show the values in force; env and markdown write `.env.example` and `docs/settings.md`.
+    """
+    from orderkeep.settings_pages import show
+
+    print(show(_settings(), form), end="")
+
+
+@app.command
+def demo(
+    *,
+    broker: Literal["kafka"] = "kafka",
+    duration: Annotated[str | None, Parameter(name="--for")] = None,
+    rate: float = 200,
+    bad: str = "2%",
+    reset: Annotated[bool, Parameter(negative="")] = False,
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    data: Path = Path(".orderkeep/demo"),
+) -> None:
+    """Start PostgreSQL, Apache Kafka, ingest, the API and a publisher, and watch them work.
+
+    Examples: `orderkeep demo`, `orderkeep demo --for 20s --rate 1000 --json`, `orderkeep demo --reset`
+
+    Parameters
+    ----------
+    broker
+        The broker to run on.
+    duration
+        Stop after so long, such as 20s: restarts the API in the middle, and at the end audits the topic and
+        reads back what was published.
+    rate
+        Orders a second.
+    bad
+        The share of broken messages, such as 2%.
+    reset
+        Begin with empty servers; without it the orders of earlier runs are there.
+    as_json
+        Print the result as one JSON object, in the last line.
+    data
+        The folder of the servers' data.
+    """
+    from orderkeep.demo import Demo, run_demo
+
+    for_seconds = None if duration is None else seconds(duration)
+    what = Demo(broker=broker, seconds=for_seconds, rate=rate, bad=share(bad), as_json=as_json, data=data)
+    if not run_demo(_settings(), what, reset=reset):
+        sys.exit(EXIT_FOUND)
+
+
+@app.command
+def bench(
+    what: Literal["get", "ingest", "restore", "memory", "all"] = "all",
+    /,
+    *,
+    orders: int = 100_000,
+    output: Path | None = None,
+) -> None:
+    """Measure the service beside its limits, on servers of its own.
+
+    Example: `orderkeep bench ingest --orders 300000 --output bench.json`
+
+    Parameters
+    ----------
+    what
+        get: beside a constant answer of nginx. ingest: beside COPY of the same rows. restore: orders a second
+        into the cache. memory: bytes of a cached order.
+    orders
+        How many orders to work on.
+    output
+        A file for the figures, as JSON.
+    """
+    from orderkeep.bench import run_bench
+
+    run_bench(what, orders=orders, output=output)
+
+
+def seconds(text: str) -> float:
+    """`20s`, `5m`, `1h` or a plain number of seconds. Raises `ConfigurationError`."""
+    factors = {"s": 1.0, "m": 60.0, "h": 3600.0}
+    factor = factors.get(text[-1:], 0.0)
+    try:
+        value = float(text[:-1]) * factor if factor else float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise ConfigurationError(f"{text!r} is no length of time: give 20s, 5m or 1h")
+    return value
+
+
+def share(text: str) -> float:
+    """`2%` or `0.02`, as a number from 0 to 1. Raises `ConfigurationError`."""
+    try:
+        value = float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise ConfigurationError(f"{text!r} is no share: give a percentage such as 2%")
+    return value
+
+
+def _take_settings(arguments: Sequence[str]) -> list[str]:
+    """Put the flags that are settings aside, and return the rest of the command line."""
+    rest: list[str] = []
+    waiting = list(arguments)
+    while waiting:
+        word = waiting.pop(0)
+        name, equals, value = word.removeprefix("--").partition("=")
+        name = name.replace("-", "_")
+        if word.startswith("--") and name in Settings.model_fields:
+            if not equals and not waiting:
+                raise ConfigurationError(f"{word} needs a value")
+            _flags[name] = value if equals else waiting.pop(0)
+        else:
+            rest.append(word)
+    return rest
+
+
+def _flag_arguments() -> list[str]:
+    """The flags that are settings, as a child process takes them."""
+    return [f"--{name.replace('_', '-')}={value}" for name, value in _flags.items()]
+
+
+def _settings() -> Settings:
+    from orderkeep.observe.logs import configure
+
+    settings = load(_flags)
+    configure(settings.log_format, settings.log_level)
+    return settings
+
+
+def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    import uvloop
+
+    return uvloop.run(coroutine)
+
+
+def _print_report(report: "PublishReport") -> None:
+    print(f"published {report.delivered:,} of {report.sent:,} messages in {report.seconds:.1f} s")
+    if report.delivered < report.sent:
+        sys.exit(EXIT_FOUND)
+
+
+def _exit(message: str, code: int) -> None:
+    print(f"orderkeep: {message}", file=sys.stderr)
+    sys.exit(code)

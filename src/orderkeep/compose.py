@@ -1,0 +1,208 @@
+"""The composition root: the only module that knows which adapter goes where."""
+
+import asyncio
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+
+from orderkeep.api.app import create_app
+from orderkeep.api.guard import AllowedHosts, is_loopback
+from orderkeep.api.health import api_health_routes, ingest_health_routes
+from orderkeep.api.orders import order_routes
+from orderkeep.api.page import page_routes
+from orderkeep.api.server import address, listen, serve
+from orderkeep.cache.memory import MemoryCache
+from orderkeep.cache.read_through import ReadThrough
+from orderkeep.cache.warm import Warmer
+from orderkeep.errors import ConfigurationError
+from orderkeep.ingest.pipeline import Pipeline
+from orderkeep.ingest.retry import within
+from orderkeep.observe.ingest import IngestObserver
+from orderkeep.observe.metrics import Metrics
+from orderkeep.publish.given import file_messages, line_messages
+from orderkeep.publish.kafka import KafkaPublisher
+from orderkeep.publish.message import GeneratedMessage
+from orderkeep.publish.mixture import Mixture
+from orderkeep.publish.publisher import DeliveryCallback, Publisher
+from orderkeep.publish.run import PublishReport, publish
+from orderkeep.settings import Settings
+from orderkeep.sources.kafka import KafkaSource
+from orderkeep.sources.source import Source
+from orderkeep.storage.migrate import check_migrated
+from orderkeep.storage.postgres_reader import PostgresReader
+from orderkeep.storage.postgres_writer import PostgresWriter
+
+from orderkeep.supervise import Service, keep_all_up
+
+START_SECONDS = 10.0
+"""How long a command waits at its start for a database that does not answer."""
+
+log = structlog.get_logger()
+
+
+async def run_ingest(settings: Settings) -> None:
+    """Read the broker into the database until SIGINT or SIGTERM. Raises `Fatal`."""
+    listener = listen(settings.ingest_host, settings.ingest_port, setting="ORDERKEEP_INGEST_PORT")
+    await within(START_SECONDS, lambda: check_migrated(settings.database_url))
+    metrics = Metrics()
+    observer = IngestObserver(metrics)
+    writers = [PostgresWriter(settings.database_url, slot) for slot in range(settings.database_writers)]
+    pipeline = Pipeline(_source(settings), writers, settings.kafka_group, observer)
+    app = create_app(ingest_health_routes(observer, metrics), _hosts(settings), metrics)
+    with stop_on_signal() as stop:
+        log.info("started", role="ingest", health=address(listener))
+        working = asyncio.create_task(pipeline.run(stop, settings.shutdown_seconds))
+        await _run_together(stop, working, asyncio.create_task(serve(app, listener, stop)))
+        log.info("stopped", role="ingest", finished=working.result())
+
+
+async def run_api(settings: Settings, listener: socket.socket | None = None) -> None:
+    """Serve orders over HTTP until SIGINT or SIGTERM; on `listener`, when one is handed down. Raises `Fatal`."""
+    refuse_exposure(settings)
+    listener = listener or listen(settings.http_host, settings.http_port, setting="ORDERKEEP_HTTP_PORT")
+    await within(START_SECONDS, lambda: check_migrated(settings.read_url))
+    metrics = Metrics()
+    reader = PostgresReader(settings.read_url, settings.database_pool)
+    cache = MemoryCache(settings.cache_max_bytes, settings.cache_max_orders)
+    orders = ReadThrough(reader, cache)
+    warmer = Warmer(reader, cache)
+    routes = [
+        *order_routes(orders, reader),
+        *api_health_routes(reader, cache, warmer, orders, metrics),
+        *page_routes(),
+    ]
+    app = create_app(routes, _hosts(settings), metrics)
+    with stop_on_signal() as stop:
+        log.info("started", role="api", address=address(listener))
+        warming = asyncio.create_task(warmer.run())
+        serving = asyncio.create_task(serve(app, listener, stop))
+        try:
+            await _run_together(stop, warming, serving, leader=serving)
+        finally:
+            await reader.close()
+        log.info("stopped", role="api", finished=True)
+
+
+async def run_serve(settings: Settings, flags: Sequence[str]) -> None:
+    """Run ingest and the API as child processes until SIGINT or SIGTERM. Raises `Fatal`.
+
+    The socket is opened here and handed down, so the API's processes share it, and a restart of one refuses
+    no connection. `flags` are the settings given on the command line, which the children need as well.
+    """
+    refuse_exposure(settings)
+    listener = listen(settings.http_host, settings.http_port, setting="ORDERKEEP_HTTP_PORT")
+    listener.set_inheritable(True)
+    names = ["api"] if settings.http_workers == 1 else [f"api {n + 1}" for n in range(settings.http_workers)]
+    services = [
+        Service("ingest", ["ingest", *flags]),
+        *(Service(name, ["api", f"--fd={listener.fileno()}", *flags], fd=listener.fileno()) for name in names),
+    ]
+    with stop_on_signal() as stop:
+        log.info("started", role="serve", address=address(listener))
+        await keep_all_up(services, stop)
+
+
+def run_publish(
+    settings: Settings,
+    *,
+    file: str | None,
+    seed: int | None,
+    bad: float,
+    count: int | None,
+    rate: float | None,
+    seconds: float | None,
+) -> PublishReport:
+    """Publish until there is enough, or until SIGINT; blocks. Raises `Fatal` or `Transient`.
+
+    Without `file` the messages are made from `seed`, a new one when it is None.
+    """
+    messages: Iterator[GeneratedMessage]
+    if file is None:
+        messages = Mixture(secrets.randbits(63) if seed is None else seed, bad)
+    elif file == "-":
+        messages = line_messages(sys.stdin.buffer)
+    else:
+        messages = file_messages(Path(file))
+    publisher = make_publisher(settings)
+    try:
+        progress = sys.stderr.isatty()
+        return publish(publisher, messages, count=count, rate=rate, seconds=seconds, progress=progress)
+    finally:
+        publisher.close()
+
+
+def make_publisher(settings: Settings, on_delivery: DeliveryCallback | None = None) -> Publisher:
+    """A publisher to the broker of the settings. Blocks until it answers; raises `Fatal`."""
+    return KafkaPublisher(
+        settings.kafka_brokers,
+        settings.kafka_topic,
+        options=settings.kafka_options,
+        on_delivery=on_delivery,
+    )
+
+
+def refuse_exposure(settings: Settings) -> None:
+    """Raises `ConfigurationError` when orders would be served to a network that nothing keeps out."""
+    if settings.http_protected and not is_loopback(settings.http_host):
+        raise ConfigurationError(
+            f"ORDERKEEP_HTTP_HOST is {settings.http_host}, and anyone who reaches it could read every order: "
+            "listen on 127.0.0.1, or set ORDERKEEP_HTTP_PROTECTED=false where something in front asks who they are"
+        )
+
+
+@contextmanager
+def stop_on_signal() -> Iterator[asyncio.Event]:
+    """An event that SIGINT or SIGTERM sets; a second signal ends the process at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGINT, signal.SIGTERM)
+
+    def note() -> None:
+        log.info("stopping")
+        stop.set()
+        for number in signals:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+
+    for number in signals:
+        loop.add_signal_handler(number, note)
+    try:
+        yield stop
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+async def _run_together(
+    stop: asyncio.Event, *parts: "asyncio.Task[object]", leader: "asyncio.Task[object] | None" = None
+) -> None:
+    """Wait for all parts, or for the leader; when one ends by itself, the others are asked to stop.
+
+    Raises what a part raised. Parts that go on after the leader are cancelled.
+    """
+    await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+    stop.set()
+    await asyncio.wait((leader,) if leader else parts)
+    for part in parts:
+        if not part.done():
+            part.cancel()
+    await asyncio.gather(*parts, return_exceptions=True)
+    for part in parts:
+        if not part.cancelled():
+            part.result()
+
+
+def _source(settings: Settings) -> Source:
+    return KafkaSource(
+        settings.kafka_brokers, settings.kafka_topic, settings.kafka_group, settings.kafka_options
+    )
+
+
+def _hosts(settings: Settings) -> AllowedHosts:
+    return AllowedHosts([settings.http_host, settings.ingest_host, *settings.http_allowed_hosts.split(",")])

@@ -1,0 +1,26 @@
+"""The names of the log's events: stable, and each with what it means. `docs/operations.md` lists them.
+
+A line of the log never holds a payload, nor anything of an order but its uid.
+"""
+
+from typing import Final
+
+EVENTS: Final[dict[str, str]] = {
+    "started": "A command is at work; `role` says which.",
+    "stopping": "A signal asked the process to stop; it finishes what is in flight.",
+    "stopped": "The process ended in order; `finished` is false when the deadline came first.",
+    "topic_missing": "The topic is not there; perhaps it is being made again. Waiting for it.",
+    "topic_made_again": "The topic was deleted and made again: it is read from its beginning.",
+    "partitions_assigned": "Partitions to read, and from which positions.",
+    "partitions_revoked": "Partitions given to another member; `drained` is false when a batch was unfinished.",
+    "partitions_lost": "Partitions lost without notice; what was unfinished is redelivered.",
+    "broker_unavailable": "The broker does not answer; the client goes on trying.",
+    "commit_failed": "Offsets could not be committed; a redelivery will find its outcomes.",
+    "write_retried": "A batch could not be written because of the world; it is tried again.",
+    "messages_rejected": "Messages of a batch were kept aside, by reason.",
+    "cache_restored": "The cache is filled from the database.",
+    "restore_interrupted": "The database went away during the restore; it starts again.",
+    "following_interrupted": "The connection that follows new orders was lost; it is made again.",
+    "request_failed": "A request met a mistake of the program: the answer was 500.",
+    "child_ended": "A process of `orderkeep serve` ended by itself; it is started again.",
+}

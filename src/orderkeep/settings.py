@@ -1,0 +1,177 @@
+"""Every setting, with its default and its unit.
+
+The later is the stronger: the defaults here, a `.env` file in the working folder, the environment, the
+flags of the command. `.env.example`, `docs/settings.md` and `orderkeep config` are made from this module.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+from urllib.parse import urlsplit, urlunsplit
+
+from dotenv import dotenv_values
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from orderkeep.errors import ConfigurationError
+
+PREFIX = "ORDERKEEP_"
+
+# What Kubernetes injects for a service named "orderkeep", and what the project's own tests read.
+_NOT_OURS = re.compile(
+    rf"{PREFIX}(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?|TEST_\w+)"
+)
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class Settings(BaseSettings):
+    """The settings of all commands; each command uses those that concern it."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True
+    )
+
+    source: Literal["kafka"] = Field("kafka", description="The broker that orders come from.")
+
+    database_url: str = Field(
+        "postgresql://orderkeep@localhost:5432/orderkeep",
+        description="PostgreSQL, for writing: postgresql://user:password@host:port/database. A direct "
+        "connection to the primary, since notifications do not pass a pooling proxy.",
+    )
+    database_migrate_url: str = Field(
+        "", description="PostgreSQL, as the owner of the tables, for `orderkeep migrate`. Default: DATABASE_URL."
+    )
+    database_read_url: str = Field(
+        "", description="PostgreSQL, for the API's reads. Default: DATABASE_URL."
+    )
+    database_pool: int = Field(
+        8, ge=1, le=1000, description="Connections of one API process, made when they are needed."
+    )
+    database_writers: int = Field(
+        2, ge=1, le=16, description="Batches that one ingest process writes side by side, a connection each."
+    )
+
+    kafka_brokers: str = Field("localhost:9092", description="Kafka's brokers: host:port, comma-separated.")
+    kafka_topic: str = Field("orders", description="The topic to read, and to publish to.")
+    kafka_group: str = Field("orderkeep", description="The consumer group of ingest.")
+    kafka_options: dict[str, Any] = Field(
+        default_factory=dict,
+        description='Any property of librdkafka as a JSON object, such as {"security.protocol": "ssl"}; '
+        "those that the promise depends on are refused.",
+    )
+
+    ingest_host: str = Field("127.0.0.1", description="Address of ingest's own health and metrics.")
+    ingest_port: Port = Field(8081, description="Port of ingest's own health and metrics; 0 takes a free one.")
+    shutdown_seconds: float = Field(
+        20.0, gt=0, description="Seconds to finish what is in flight when asked to stop."
+    )
+
+    http_host: str = Field("127.0.0.1", description="Address that the API listens on.")
+    http_port: Port = Field(8080, description="Port of the API and the page; 0 takes a free one.")
+    http_workers: int = Field(
+        1, ge=1, le=256, description="API processes that `orderkeep serve` starts; they share the port."
+    )
+    http_protected: bool = Field(
+        True,
+        description="Refuse to listen on other addresses than loopback. Set to false only where something "
+        "in front lets in none but those who may read orders.",
+    )
+    http_allowed_hosts: str = Field(
+        "",
+        description="Names that requests may give in Host, comma-separated, besides localhost, loopback "
+        "addresses and HTTP_HOST; * allows all.",
+    )
+
+    cache: Literal["memory"] = Field("memory", description="Where the API keeps orders at hand.")
+    cache_max_bytes: int = Field(
+        512 * 1024 * 1024, ge=0, description="Bytes of responses that the cache of one API process holds."
+    )
+    cache_max_orders: int | None = Field(
+        None, ge=1, description="Hold the newest so many orders, instead of the most recently used."
+    )
+
+    log_format: Literal["json", "console"] = Field(
+        "json", description="json: one object a line. console: for people."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least serious event to log."
+    )
+
+    @field_validator("database_url", "database_migrate_url", "database_read_url")
+    @classmethod
+    def _is_postgres_url(cls, value: str) -> str:
+        if value and not value.startswith(("postgresql://", "postgres://")):
+            raise ValueError("a URL like postgresql://user:password@host:5432/database is expected")
+        return value
+
+    @property
+    def migrate_url(self) -> str:
+        return self.database_migrate_url or self.database_url
+
+    @property
+    def read_url(self) -> str:
+        return self.database_read_url or self.database_url
+
+
+def load(flags: Mapping[str, Any] | None = None) -> Settings:
+    """Read the settings from everywhere. Raises `ConfigurationError`, one line, for whatever is wrong."""
+    _refuse_unknown({*os.environ, *_names_in_file()})
+    given = {name: value for name, value in (flags or {}).items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else ""
+        reason = first["msg"].removeprefix("Value error, ")
+        raise ConfigurationError(f"{PREFIX}{name.upper()}: {reason} (given: {first['input']!r})") from None
+    except ValueError as error:
+        # pydantic-settings raises a ValueError of its own for a JSON setting that is not JSON.
+        raise ConfigurationError(f"a setting cannot be read: {' '.join(str(error).split())}") from None
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def masked(settings: Settings) -> dict[str, Any]:
+    """The settings as they are in force, passwords and credentials replaced by `***`."""
+    values = settings.model_dump()
+    for name, value in values.items():
+        if isinstance(value, str) and "://" in value:
+            values[name] = mask_url(value)
+    values["kafka_options"] = {
+        name: "***" if re.search("password|secret|key|token|jaas", name) else value
+        for name, value in settings.kafka_options.items()
+    }
+    return values
+
+
+def mask_url(url: str) -> str:
+    """The URL without its password."""
+    parts = urlsplit(url)
+    user, at, hosts = parts.netloc.rpartition("@")
+    name, colon, _password = user.partition(":")
+    netloc = f"{name}{':***' if colon else ''}{at}{hosts}"
+    query = re.sub(r"(password=)[^&]*", r"\1***", parts.query)
+    return urlunsplit(parts._replace(netloc=netloc, query=query))
+
+
+def _names_in_file() -> Iterable[str]:
+    path = Path(cast(str, Settings.model_config["env_file"]))
+    return dotenv_values(path).keys() if path.is_file() else ()
+
+
+def _refuse_unknown(names: Iterable[str]) -> None:
+    """A misspelt name would otherwise leave the default in force, silently."""
+    known = {variable(name) for name in Settings.model_fields}
+    for name in sorted(names):
+        if not name.upper().startswith(PREFIX) or name.upper() in known or _NOT_OURS.fullmatch(name):
+            continue
+        close = difflib.get_close_matches(name.upper(), known, n=1)
+        hint = f"did you mean {close[0]}?" if close else "see `orderkeep config`"
+        raise ConfigurationError(f"there is no setting {name}: {hint}")

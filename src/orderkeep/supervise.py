@@ -1,0 +1,126 @@
+"""Keeping a few processes of this program up, and stopping as a whole when that cannot be done."""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from asyncio.subprocess import Process
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+import structlog
+
+from orderkeep.embedded.process import LAUNCHER
+from orderkeep.errors import Fatal
+
+EXIT_FATAL = 2
+"""The exit code of a process that only a person can help: it is not started again."""
+MOST_STARTS = 5
+WITHIN_SECONDS = 60.0
+RESTART_SECONDS = 0.5
+STOP_SECONDS = 30.0
+
+log = structlog.get_logger()
+
+
+class Service:
+    """One command of this program as a child process; it dies with us, however we die (on Linux)."""
+
+    def __init__(
+        self, name: str, arguments: Sequence[str], *, fd: int | None = None, output: Path | None = None
+    ) -> None:
+        """`fd` is handed down to the child; `output` takes what it prints, which else goes where ours does."""
+        self.name = name
+        self._arguments = list(arguments)
+        self._fd = fd
+        self._output = output
+        self._process: Process | None = None
+        self._starts: deque[float] = deque(maxlen=MOST_STARTS)
+        self._expected_end = False
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    async def keep_up(self) -> None:
+        """Start it, and again whenever it ends, until cancelled; then stop it. Raises `Fatal`."""
+        try:
+            while True:
+                await self._start()
+                code = await self._wait()
+                if not self._expected_end:
+                    self._judge(code)
+                    await asyncio.sleep(RESTART_SECONDS)
+        finally:
+            await self.stop()
+
+    async def restart(self) -> None:
+        """Stop it in order; `keep_up` starts it again at once."""
+        self._expected_end = True
+        await self.stop()
+
+    async def stop(self) -> None:
+        """SIGTERM, and SIGKILL when that takes too long."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(process.wait(), STOP_SECONDS)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+    async def _start(self) -> None:
+        self._expected_end = False
+        self._starts.append(time.monotonic())
+        program = [sys.executable, "-m", "orderkeep", *self._arguments]
+        launch = [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), str(int(signal.SIGTERM)), "-"]
+        output = self._open()
+        try:
+            # Its own session: Ctrl-C in the terminal reaches us alone, and we stop it in order.
+            self._process = await asyncio.create_subprocess_exec(
+                *launch,
+                *program,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=() if self._fd is None else (self._fd,),
+                start_new_session=True,
+            )
+        finally:
+            if output is not None:
+                output.close()
+
+    def _open(self) -> IO[bytes] | None:
+        return self._output.open("ab") if self._output else None
+
+    async def _wait(self) -> int:
+        assert self._process is not None  # noqa: S101 - for the type: it was started the line before
+        return await self._process.wait()
+
+    def _judge(self, code: int) -> None:
+        where = f"see {self._output}" if self._output else "its last line says why"
+        if code == EXIT_FATAL:
+            raise Fatal(f"{self.name} cannot run: {where}")
+        log.warning("child_ended", role=self.name, code=code)
+        times = len(self._starts)
+        if times == MOST_STARTS and time.monotonic() - self._starts[0] < WITHIN_SECONDS:
+            raise Fatal(f"{self.name} ended {times} times within a minute, last with code {code}: {where}")
+
+
+async def keep_all_up(services: Sequence[Service], stop: asyncio.Event) -> None:
+    """Keep the services up until `stop` is set, then stop them all, the last first. Raises `Fatal`."""
+    keeping = [asyncio.create_task(service.keep_up()) for service in services]
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait((*keeping, stopping), return_when=asyncio.FIRST_COMPLETED)
+    failed = [task.exception() for task in keeping if task.done()]
+    for task in (*reversed(keeping), stopping):
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    for error in failed:
+        if error is not None:
+            raise error
