@@ -3,6 +3,7 @@
 Whatever a command imports is imported by the command, so that `--help` answers at once.
 """
 
+import socket
 import sys
 from collections.abc import Coroutine, Sequence
 from pathlib import Path
@@ -54,25 +55,23 @@ def serve() -> None:
     """
     from orderkeep.compose import run_serve
 
-    _run(run_serve(_settings(), _flag_arguments()))
+    _run(run_serve(_settings()))
 
 
 @app.command
-def ingest() -> None:
+def ingest(*, fd: Annotated[int | None, Parameter(show=False)] = None) -> None:
     """Read the broker into PostgreSQL, until Ctrl-C. Run as many as the topic has partitions."""
     from orderkeep.compose import run_ingest
 
-    _run(run_ingest(_settings()))
+    _run(run_ingest(_settings(), _handed_down(fd)))
 
 
 @app.command
 def api(*, fd: Annotated[int | None, Parameter(show=False)] = None) -> None:
     """Serve orders over HTTP, and the page, until Ctrl-C."""
-    import socket
-
     from orderkeep.compose import run_api
 
-    _run(run_api(_settings(), None if fd is None else socket.socket(fileno=fd)))
+    _run(run_api(_settings(), _handed_down(fd)))
 
 
 @app.command
@@ -287,9 +286,9 @@ def _take_settings(arguments: Sequence[str]) -> list[str]:
     return rest
 
 
-def _flag_arguments() -> list[str]:
-    """The flags that are settings, as a child process takes them."""
-    return [f"--{name.replace('_', '-')}={value}" for name, value in _flags.items()]
+def _handed_down(fd: int | None) -> socket.socket | None:
+    """The listening socket that a parent process opened for us."""
+    return None if fd is None else socket.socket(fileno=fd)
 
 
 def _settings() -> Settings:

@@ -5,7 +5,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,13 +31,12 @@ from orderkeep.publish.message import GeneratedMessage
 from orderkeep.publish.mixture import Mixture
 from orderkeep.publish.publisher import DeliveryCallback, Publisher
 from orderkeep.publish.run import PublishReport, publish
-from orderkeep.settings import Settings
+from orderkeep.settings import Settings, environment
 from orderkeep.sources.kafka import KafkaSource
 from orderkeep.sources.source import Source
 from orderkeep.storage.migrate import check_migrated
 from orderkeep.storage.postgres_reader import PostgresReader
 from orderkeep.storage.postgres_writer import PostgresWriter
-
 from orderkeep.supervise import Service, keep_all_up
 
 START_SECONDS = 10.0
@@ -46,9 +45,12 @@ START_SECONDS = 10.0
 log = structlog.get_logger()
 
 
-async def run_ingest(settings: Settings) -> None:
-    """Read the broker into the database until SIGINT or SIGTERM. Raises `Fatal`."""
-    listener = listen(settings.ingest_host, settings.ingest_port, setting="ORDERKEEP_INGEST_PORT")
+async def run_ingest(settings: Settings, listener: socket.socket | None = None) -> None:
+    """Read the broker into the database until SIGINT or SIGTERM. Raises `Fatal`.
+
+    Its own health and metrics are at `listener`, when one is handed down.
+    """
+    listener = listener or listen(settings.ingest_host, settings.ingest_port, setting="ORDERKEEP_INGEST_PORT")
     await within(START_SECONDS, lambda: check_migrated(settings.database_url))
     metrics = Metrics()
     observer = IngestObserver(metrics)
@@ -63,7 +65,10 @@ async def run_ingest(settings: Settings) -> None:
 
 
 async def run_api(settings: Settings, listener: socket.socket | None = None) -> None:
-    """Serve orders over HTTP until SIGINT or SIGTERM; on `listener`, when one is handed down. Raises `Fatal`."""
+    """Serve orders over HTTP until SIGINT or SIGTERM. Raises `Fatal`.
+
+    It listens on `listener`, when one is handed down.
+    """
     refuse_exposure(settings)
     listener = listener or listen(settings.http_host, settings.http_port, setting="ORDERKEEP_HTTP_PORT")
     await within(START_SECONDS, lambda: check_migrated(settings.read_url))
@@ -89,19 +94,19 @@ async def run_api(settings: Settings, listener: socket.socket | None = None) -> 
         log.info("stopped", role="api", finished=True)
 
 
-async def run_serve(settings: Settings, flags: Sequence[str]) -> None:
+async def run_serve(settings: Settings) -> None:
     """Run ingest and the API as child processes until SIGINT or SIGTERM. Raises `Fatal`.
 
     The socket is opened here and handed down, so the API's processes share it, and a restart of one refuses
-    no connection. `flags` are the settings given on the command line, which the children need as well.
+    no connection.
     """
     refuse_exposure(settings)
     listener = listen(settings.http_host, settings.http_port, setting="ORDERKEEP_HTTP_PORT")
-    listener.set_inheritable(True)
     names = ["api"] if settings.http_workers == 1 else [f"api {n + 1}" for n in range(settings.http_workers)]
+    fd, variables = listener.fileno(), environment(settings)
     services = [
-        Service("ingest", ["ingest", *flags]),
-        *(Service(name, ["api", f"--fd={listener.fileno()}", *flags], fd=listener.fileno()) for name in names),
+        Service("ingest", ["ingest"], settings=variables),
+        *(Service(name, ["api", f"--fd={fd}"], fd=fd, settings=variables) for name in names),
     ]
     with stop_on_signal() as stop:
         log.info("started", role="serve", address=address(listener))
@@ -152,7 +157,7 @@ def refuse_exposure(settings: Settings) -> None:
     if settings.http_protected and not is_loopback(settings.http_host):
         raise ConfigurationError(
             f"ORDERKEEP_HTTP_HOST is {settings.http_host}, and anyone who reaches it could read every order: "
-            "listen on 127.0.0.1, or set ORDERKEEP_HTTP_PROTECTED=false where something in front asks who they are"
+            "listen on 127.0.0.1, or set ORDERKEEP_HTTP_PROTECTED=false if something in front asks who it is"
         )
 
 

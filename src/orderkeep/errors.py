@@ -1,19 +1,19 @@
 """Every error that Orderkeep raises on purpose, in the three kinds that decide what happens next.
 
-    OrderkeepError
-    ├── Rejected               about the message: kept in rejected_messages with its reason, then acknowledged
-    │   └── DataRefused        PostgreSQL refused a value: the batch is split until the message stands alone
-    ├── Transient              about the world: retried for ever with jittered backoff, nothing is rejected
-    │   ├── DatabaseUnavailable
-    │   │   ├── OutcomeUnknown     a COMMIT was not answered: the batch is written again and finds itself
-    │   │   └── SchemaAtFault      a constraint refused a valid order (class 23): fatal after a few tries
-    │   ├── BrokerUnavailable
-    │   └── Overloaded         too many reads wait for the database: HTTP answers 503 with Retry-After
-    └── Fatal                  about the set-up: the process stops and the one-line message says what to do
-        ├── ConfigurationError
-        ├── NotMigrated
-        ├── OffsetGone         messages that nobody has read are no longer in the topic
-        └── ServerUnavailable  a server that was to be started, or has to be there, cannot be had
+OrderkeepError
+├── Rejected               about the message: kept in rejected_messages with its reason, then acknowledged
+│   └── DataRefused        PostgreSQL refused a value: the batch is split until the message stands alone
+├── Transient              about the world: retried for ever with jittered backoff, nothing is rejected
+│   ├── DatabaseUnavailable
+│   │   ├── OutcomeUnknown     a COMMIT was not answered: the batch is written again and finds itself
+│   │   └── SchemaAtFault      a constraint refused a valid order (class 23): fatal after a few tries
+│   ├── BrokerUnavailable
+│   └── Overloaded         too many reads wait for the database: HTTP answers 503 with Retry-After
+└── Fatal                  about the set-up: the process stops and the one-line message says what to do
+    ├── ConfigurationError
+    ├── NotMigrated
+    ├── OffsetGone         messages that nobody has read are no longer in the topic
+    └── ServerUnavailable  a server that was to be started, or has to be there, cannot be had
 """
 
 from typing import Literal
@@ -73,7 +73,7 @@ class OutcomeUnknown(DatabaseUnavailable):
 
 
 class SchemaAtFault(DatabaseUnavailable):
-    """A constraint other than the uid's uniqueness refused a valid order: our schema's fault, no message's."""
+    """A constraint, not the uid's uniqueness, refused a valid order: our schema's fault, no message's."""
 
 
 class BrokerUnavailable(Transient):

@@ -5,12 +5,12 @@ flags of the command. `.env.example`, `docs/settings.md` and `orderkeep config` 
 """
 
 import difflib
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
-from urllib.parse import urlsplit, urlunsplit
 
 from dotenv import dotenv_values
 from pydantic import Field, ValidationError, field_validator
@@ -43,11 +43,10 @@ class Settings(BaseSettings):
         "connection to the primary, since notifications do not pass a pooling proxy.",
     )
     database_migrate_url: str = Field(
-        "", description="PostgreSQL, as the owner of the tables, for `orderkeep migrate`. Default: DATABASE_URL."
+        "",
+        description="PostgreSQL, as the owner of the tables, for `orderkeep migrate`. Default: DATABASE_URL.",
     )
-    database_read_url: str = Field(
-        "", description="PostgreSQL, for the API's reads. Default: DATABASE_URL."
-    )
+    database_read_url: str = Field("", description="PostgreSQL, for the API's reads. Default: DATABASE_URL.")
     database_pool: int = Field(
         8, ge=1, le=1000, description="Connections of one API process, made when they are needed."
     )
@@ -65,7 +64,9 @@ class Settings(BaseSettings):
     )
 
     ingest_host: str = Field("127.0.0.1", description="Address of ingest's own health and metrics.")
-    ingest_port: Port = Field(8081, description="Port of ingest's own health and metrics; 0 takes a free one.")
+    ingest_port: Port = Field(
+        8081, description="Port of ingest's own health and metrics; 0 takes a free one."
+    )
     shutdown_seconds: float = Field(
         20.0, gt=0, description="Seconds to finish what is in flight when asked to stop."
     )
@@ -108,6 +109,14 @@ class Settings(BaseSettings):
             raise ValueError("a URL like postgresql://user:password@host:5432/database is expected")
         return value
 
+    @field_validator("kafka_options", mode="before")
+    @classmethod
+    def _read_object(cls, value: object) -> object:
+        try:
+            return json.loads(value) if isinstance(value, str) else value
+        except ValueError:
+            raise ValueError('a JSON object like {"security.protocol": "ssl"} is expected') from None
+
     @property
     def migrate_url(self) -> str:
         return self.database_migrate_url or self.database_url
@@ -127,7 +136,9 @@ def load(flags: Mapping[str, Any] | None = None) -> Settings:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else ""
         reason = first["msg"].removeprefix("Value error, ")
-        raise ConfigurationError(f"{PREFIX}{name.upper()}: {reason} (given: {first['input']!r})") from None
+        # What may hold a password is not repeated: the line ends up in logs.
+        given_text = "" if name.endswith(("_url", "_options")) else f" (given: {first['input']!r})"
+        raise ConfigurationError(f"{variable(name)}: {reason}{given_text}") from None
     except ValueError as error:
         # pydantic-settings raises a ValueError of its own for a JSON setting that is not JSON.
         raise ConfigurationError(f"a setting cannot be read: {' '.join(str(error).split())}") from None
@@ -136,6 +147,12 @@ def load(flags: Mapping[str, Any] | None = None) -> Settings:
 def variable(name: str) -> str:
     """The environment variable of a setting."""
     return PREFIX + name.upper()
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The settings as environment variables, for a child process to have the same."""
+    values = {variable(name): value for name, value in settings.model_dump().items() if value is not None}
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
 
 
 def masked(settings: Settings) -> dict[str, Any]:
@@ -152,13 +169,9 @@ def masked(settings: Settings) -> dict[str, Any]:
 
 
 def mask_url(url: str) -> str:
-    """The URL without its password."""
-    parts = urlsplit(url)
-    user, at, hosts = parts.netloc.rpartition("@")
-    name, colon, _password = user.partition(":")
-    netloc = f"{name}{':***' if colon else ''}{at}{hosts}"
-    query = re.sub(r"(password=)[^&]*", r"\1***", parts.query)
-    return urlunsplit(parts._replace(netloc=netloc, query=query))
+    """The URL without its password; greedy, since a password may hold an `@` or a `/` that nobody escaped."""
+    url = re.sub(r"(://[^:/@]*:).*@", r"\1***@", url)
+    return re.sub(r"(password=)[^&]*", r"\1***", url)
 
 
 def _names_in_file() -> Iterable[str]:

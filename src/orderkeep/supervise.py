@@ -7,15 +7,15 @@ import sys
 import time
 from asyncio.subprocess import Process
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 import structlog
 
-from orderkeep.embedded.process import LAUNCHER
 from orderkeep.errors import Fatal
 
+LAUNCHER = Path(__file__).with_name("launch.py")
 EXIT_FATAL = 2
 """The exit code of a process that only a person can help: it is not started again."""
 MOST_STARTS = 5
@@ -30,11 +30,20 @@ class Service:
     """One command of this program as a child process; it dies with us, however we die (on Linux)."""
 
     def __init__(
-        self, name: str, arguments: Sequence[str], *, fd: int | None = None, output: Path | None = None
+        self,
+        name: str,
+        arguments: Sequence[str],
+        *,
+        settings: Mapping[str, str],
+        fd: int | None = None,
+        output: Path | None = None,
     ) -> None:
-        """`fd` is handed down to the child; `output` takes what it prints, which else goes where ours does."""
+        """`settings` are environment variables beside our own, `fd` is handed down to the child, `output`
+        takes what it prints, which else goes where ours does.
+        """
         self.name = name
         self._arguments = list(arguments)
+        self._settings = dict(settings)
         self._fd = fd
         self._output = output
         self._process: Process | None = None
@@ -88,6 +97,7 @@ class Service:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
+                env={**os.environ, **self._settings},
                 pass_fds=() if self._fd is None else (self._fd,),
                 start_new_session=True,
             )

@@ -7,11 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 import pytest_asyncio
-from audit_scene import MOMENT, Database, Headers, Scene, opened, order, outcomes, send_with_raw_header
 from confluent_kafka import Message
 
 from orderkeep.audit import AuditReport, Problem
 from orderkeep.embedded import KafkaServer
+
+from .audit_scene import MOMENT, Database, Headers, Scene, opened, order, outcomes, send_with_raw_header
 
 pytestmark = pytest.mark.asyncio
 

@@ -8,11 +8,12 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 import pytest_asyncio
-from audit_scene import Database, Scene, opened, order, outcomes
 from confluent_kafka import Producer, TopicPartition
 
 from orderkeep.embedded import KafkaServer
 from orderkeep.errors import ConfigurationError, NotMigrated, ServerUnavailable
+
+from .audit_scene import Database, Scene, opened, order, outcomes
 
 pytestmark = pytest.mark.asyncio
 

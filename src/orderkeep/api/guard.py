@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Iterable
 
+from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from orderkeep.observe.metrics import Metrics
@@ -44,7 +45,7 @@ class Guard:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
         host = next((value for name, value in scope["headers"] if name == b"host"), b"")
@@ -70,4 +71,6 @@ async def _refuse(send: Send) -> None:
 
 def _without_port(host: str) -> str:
     name, colon, port = host.rpartition(":")
-    return name if colon and (port.isdigit() or not port) and (not name.count(":") or name[0] == "[") else host
+    return (
+        name if colon and (port.isdigit() or not port) and (not name.count(":") or name[0] == "[") else host
+    )

@@ -27,7 +27,9 @@ _HEADERS = {
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OPAQUE = re.compile(r'(?:W/)?("[^"]*")')
 
-_MISSING = ResponseSpec(Problem, generate_examples=False, description="There is no such order", media_type=PROBLEM_JSON)
+_MISSING = ResponseSpec(
+    Problem, generate_examples=False, description="There is no such order", media_type=PROBLEM_JSON
+)
 
 Uid = Annotated[str, Parameter(description="The order's uid.", max_length=128)]
 
@@ -102,6 +104,8 @@ def _after(last: OrderSummary) -> str:
 
 def _cursor(text: str) -> tuple[datetime, str]:
     microseconds, dot, uid = text.partition(".")
-    if not (microseconds.isascii() and microseconds.isdigit() and len(microseconds) < 18 and dot and is_uid(uid)):
+    if not (
+        microseconds.isascii() and microseconds.isdigit() and len(microseconds) < 18 and dot and is_uid(uid)
+    ):
         raise ValidationException("`after` is not the `next` of a page")
     return _EPOCH + timedelta(microseconds=int(microseconds)), uid

@@ -59,7 +59,9 @@ def page_routes() -> list[HTTPRouteHandler]:
 
 def _folder(name: str) -> dict[str, bytes]:
     folder = files("orderkeep.api").joinpath(name)
-    return {file.name: file.read_bytes() for file in folder.iterdir() if file.name.rpartition(".")[2] in _TYPES}
+    return {
+        file.name: file.read_bytes() for file in folder.iterdir() if file.name.rpartition(".")[2] in _TYPES
+    }
 
 
 def _show(folder: dict[str, bytes], name: str, policy: str) -> Response[bytes]:

@@ -44,7 +44,11 @@ def on_http_exception(_request: Request[Any, Any, Any], error: HTTPException) ->
 
 
 def on_transient(_request: Request[Any, Any, Any], error: Transient) -> Response[Problem]:
-    detail = str(error) if isinstance(error, Overloaded) else "The database does not answer; try again in a second."
+    detail = (
+        str(error)
+        if isinstance(error, Overloaded)
+        else "The database does not answer; try again in a second."
+    )
     return problem(HTTP_503_SERVICE_UNAVAILABLE, detail, {"retry-after": RETRY_SECONDS})
 
 
@@ -58,4 +62,3 @@ HANDLERS: dict[type[Exception] | int, Any] = {
     Transient: on_transient,
     Exception: on_exception,
 }
-

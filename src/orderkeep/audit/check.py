@@ -67,19 +67,24 @@ def _judge_kept_aside(
     """
     differs, unreadable = _difference(record, rejects)
     kind = rejects[0].kind
-    if differs:
-        return Verdict("wrong", differs)
+    if reason := differs or _contradiction(record, place, row, kind):
+        return Verdict("wrong", reason)
+    return Verdict("conflict" if kind == "conflict" else "rejected", headers_unreadable=unreadable)
+
+
+def _contradiction(record: Record, place: Place, row: OrderRow | None, kind: str) -> str:
+    """Why a valid order should not have been kept aside as this kind; empty when it should."""
     if row is not None and row.place == place:
-        return Verdict("wrong", f"it is kept twice, in orders and as a reject of kind {kind}")
+        return f"it is kept twice, in orders and as a reject of kind {kind}"
     if kind == "database":
-        return Verdict("rejected", headers_unreadable=unreadable)
+        return ""
     if kind != "conflict":
-        return Verdict("wrong", f"it is a valid order, but kept as a reject of kind {kind}")
+        return f"it is a valid order, but kept as a reject of kind {kind}"
     if row is None:
-        return Verdict("wrong", "it is kept as a conflict, but no row of orders has its uid")
+        return "it is kept as a conflict, but no row of orders has its uid"
     if row.payload == record.payload:
-        return Verdict("wrong", "it is kept as a conflict, but orders has the same bytes under its uid")
-    return Verdict("conflict", headers_unreadable=unreadable)
+        return "it is kept as a conflict, but orders has the same bytes under its uid"
+    return ""
 
 
 def judge_refused(record: Record, refusal: Rejected, rejects: Sequence[RejectRow]) -> Verdict:

@@ -20,6 +20,7 @@ BATCH_BYTES = 8_000_000
 PATIENCE = 60.0
 """Seconds without any message before the broker is given up."""
 
+_END_OF_PARTITION = KafkaError._PARTITION_EOF  # noqa: SLF001 - librdkafka's own codes begin with an underscore
 _OPTIONS: dict[str, str | int | float | bool] = {
     "group.id": "orderkeep-audit",  # librdkafka wants one; nothing is ever joined or committed under it
     "group.protocol": "classic",
@@ -126,7 +127,7 @@ class Reader:
     def _wanted(self, message: Message) -> Record | None:
         """The message as a record if it is one of the spans'; takes note of where its partition stands."""
         error = message.error()
-        if error is not None and error.code() != KafkaError._PARTITION_EOF:
+        if error is not None and error.code() != _END_OF_PARTITION:
             raise explain(error, self._brokers, self._topic)
         partition, offset = cast("int", message.partition()), cast("int", message.offset())
         end = self._open.get(partition)

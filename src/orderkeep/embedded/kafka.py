@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
@@ -23,6 +23,8 @@ from .server import Server, silent
 SETTINGS = "server.properties"
 LOGS = "logs"
 """Both within the data folder, where the server runs: a path of any alphabet need not be told to Java."""
+_NO_GROUP = "orderkeep-start"
+"""Asked about at start, so that the coordinator of groups is known to be at work; nobody is in it."""
 _JAVA_OPTIONS = (
     *("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-Djava.awt.headless=true"),
     # The JVM's shared file of counters is in a world-writable folder, and nobody reads it.
@@ -109,12 +111,11 @@ class KafkaServer(Server):
         if not ports.accepts(self.port):
             return False
         admin = self._admin()
-        group = ConsumerGroupTopicPartitions("orderkeep-start")
         try:
             admin.list_topics(timeout=1)
-            admin.list_consumer_group_offsets([group], request_timeout=5)[group.group_id].result()
-        except KafkaException:
-            return False
+            admin.describe_consumer_groups([_NO_GROUP], request_timeout=5)[_NO_GROUP].result()
+        except KafkaException as error:
+            return bool(error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND)
         return True
 
     def stop(self) -> None:
@@ -161,7 +162,7 @@ def _format(java_command: list[str], settings: Mapping[str, str], data: Path) ->
     shutil.rmtree(unfinished, ignore_errors=True)
     _write_properties(data / SETTINGS, {**settings, "log.dirs": unfinished.name})
     cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    done = subprocess.run(  # noqa: S603 - our own words and paths, no shell
+    done = subprocess.run(
         [*java_command, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", SETTINGS],
         cwd=data,
         capture_output=True,

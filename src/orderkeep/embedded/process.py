@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import psutil  # type: ignore[import-untyped]  # the package has no types of its own
 
-LAUNCHER = Path(__file__).with_name("launch.py")
+LAUNCHER = Path(__file__).parent.with_name("launch.py")
 SERVERS = frozenset({"postgres", "initdb", "java"})
 """The names of the processes that may be found in a data folder: all run in theirs."""
 LOG_LIMIT = 10_000_000
@@ -167,7 +167,7 @@ def _is_server_in(folder: Path, process: psutil.Process) -> bool:
 
 def _spawn(command: Sequence[str | Path], log: Path, folder: Path) -> subprocess.Popen[bytes]:
     with log.open("ab") as output:
-        return subprocess.Popen(  # noqa: S603 - our own launcher, no shell
+        return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder, process_group=0
         )
 

@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
 from orderkeep.errors import DataRefused, Fatal
 from orderkeep.ingest.prepare import halves, prepare, refuse_single
@@ -32,6 +32,12 @@ class Observer(Protocol):
     def retried(self, error: Exception, seconds: float) -> None: ...
 
 
+class _Unsettled(NamedTuple):
+    fetched: Fetched
+    watermark: Watermark
+    storing: "asyncio.Future[None]"
+
+
 class Pipeline:
     """One source into one store, through as many writers as are given."""
 
@@ -43,11 +49,8 @@ class Pipeline:
         self._free: asyncio.Queue[OrderWriter] = asyncio.Queue()
         self._group = group
         self._observer = observer
-        self._watermark = Watermark()
-        self._reading: SourceIdentity | None = None
-        self._recorded: dict[int, int] = {}
-        self._unrecorded: dict[int, Position] = {}
-        self._unsettled: asyncio.Queue[tuple[Fetched, asyncio.Task[None]] | None] = asyncio.Queue(
+        self._storing: set[asyncio.Future[None]] = set()
+        self._unsettled: asyncio.Queue[_Unsettled | None] = asyncio.Queue(
             maxsize=len(writers) * UNSETTLED_A_WRITER
         )
 
@@ -70,39 +73,42 @@ class Pipeline:
                     part.result()
             return not unfinished
         finally:
-            await self._abandon([*work, stopping])
+            await _cancel([*work, stopping, *self._storing])
             await self._source.close()
             for writer in self._writers:
                 await writer.close()
 
     async def _take(self) -> None:
+        watermarks: dict[SourceIdentity, Watermark] = {}
         while (fetched := await self._source.fetch()) is not None:
             self._observer.fetched(fetched)
             writer = await self._free.get()
-            self._watermark.begin(fetched.spans)
-            await self._unsettled.put((fetched, asyncio.ensure_future(self._store(fetched, writer))))
+            # A topic that is made again begins at 0, while batches of the one before may still be in flight.
+            watermark = watermarks.setdefault(fetched.source, Watermark())
+            watermark.begin(fetched.spans)
+            storing = asyncio.ensure_future(self._store(fetched, watermark, writer))
+            self._storing.add(storing)
+            storing.add_done_callback(self._storing.discard)
+            await self._unsettled.put(_Unsettled(fetched, watermark, storing))
         await self._unsettled.put(None)
 
     async def _settle(self) -> None:
         """Acknowledge in the order of delivery, however the transactions end."""
         while (item := await self._unsettled.get()) is not None:
-            fetched, storing = item
-            await storing
-            self._source.acknowledge(fetched)
-            self._note_reached(fetched)
-            if self._unsettled.empty() and self._unrecorded:
-                await self._record_rest(fetched.source)
+            await item.storing
+            self._source.acknowledge(item.fetched)
+            item.watermark.settle(item.fetched.spans)
+            if self._unsettled.empty() and (rest := item.watermark.take_unrecorded()):
+                await self._record(item.fetched.source, rest, item.watermark)
 
-    async def _store(self, fetched: Fetched, writer: OrderWriter) -> None:
+    async def _store(self, fetched: Fetched, watermark: Watermark, writer: OrderWriter) -> None:
         started = time.perf_counter()
         accepted, refused = prepare(fetched.messages)
-        progress = self._positions(fetched)
-        outcomes = await self._write(
-            writer, Batch(fetched.source, self._group, accepted, refused, progress)
-        )
-        for partition, position in progress.items():
-            self._recorded[partition] = max(self._recorded.get(partition, 0), position.next)
-        self._watermark.end(fetched.spans)
+        safe = watermark.safe(fetched.spans)
+        progress = {part: Position(safe[part], span.end) for part, span in fetched.spans.items()}
+        outcomes = await self._write(writer, Batch(fetched.source, self._group, accepted, refused, progress))
+        watermark.record(safe)
+        watermark.end(fetched.spans)
         self._free.put_nowait(writer)
         self._observer.committed(fetched, outcomes, time.perf_counter() - started)
 
@@ -118,11 +124,13 @@ class Pipeline:
             first, second = halves(batch)
             return await self._write(writer, first) + await self._write(writer, second)
 
-    async def _record_rest(self, source: SourceIdentity) -> None:
+    async def _record(
+        self, source: SourceIdentity, positions: Mapping[int, Position], watermark: Watermark
+    ) -> None:
         """Bring `progress` up to what is committed, when the stream pauses after batches that overlapped."""
-        rest, self._unrecorded = self._unrecorded, {}
         writer = await self._free.get()
-        await self._write(writer, Batch(source, self._group, (), (), rest))
+        await self._write(writer, Batch(source, self._group, (), (), positions))
+        watermark.record({partition: position.next for partition, position in positions.items()})
         self._free.put_nowait(writer)
 
     async def _resume(self, source: SourceIdentity) -> Mapping[int, int]:
@@ -132,28 +140,9 @@ class Pipeline:
         finally:
             self._free.put_nowait(writer)
 
-    def _positions(self, fetched: Fetched) -> dict[int, Position]:
-        safe = self._watermark.safe(fetched.spans)
-        return {partition: Position(safe[partition], span.end) for partition, span in fetched.spans.items()}
 
-    def _note_reached(self, fetched: Fetched) -> None:
-        if fetched.source != self._reading:
-            self._reading = fetched.source
-            self._recorded.clear()
-            self._unrecorded.clear()
-        for partition, span in fetched.spans.items():
-            if self._recorded.get(partition, 0) < span.next:
-                self._unrecorded[partition] = Position(span.next, span.end)
-            else:
-                self._unrecorded.pop(partition, None)
-
-    async def _abandon(self, tasks: list[asyncio.Future[None] | asyncio.Future[bool]]) -> None:
-        """Cancel what has not ended, stores included: their outcome is unknown, and they are redelivered."""
-        everything: list[asyncio.Future[None] | asyncio.Future[bool]] = [*tasks]
-        while not self._unsettled.empty():
-            item = self._unsettled.get_nowait()
-            if item is not None:
-                everything.append(item[1])
-        for task in everything:
-            task.cancel()
-        await asyncio.gather(*everything, return_exceptions=True)
+async def _cancel(tasks: Sequence["asyncio.Future[Any]"]) -> None:
+    """Cancel what has not ended; the outcome of a store is then unknown, and its messages are redelivered."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""Which positions are committed for certain while several batches are in flight.
+"""Which positions of a source are committed for certain while several batches are in flight.
 
 Positions of a partition have holes (transactions and compaction leave them), so nothing here counts:
 a batch knows its first position and the one after its last, and batches are compared by those.
@@ -7,15 +7,19 @@ a batch knows its first position and the one after its last, and batches are com
 from collections.abc import Mapping
 
 from orderkeep.sources.source import Span
+from orderkeep.storage.store import Position
 
 
 class Watermark:
-    """The spans in flight of every partition, in the order of delivery."""
+    """Of one source: the spans in flight, in the order of delivery, and what the database knows of them."""
 
     def __init__(self) -> None:
         self._in_flight: dict[int, list[Span]] = {}
+        self._recorded: dict[int, int] = {}
+        self._unrecorded: dict[int, Position] = {}
 
     def begin(self, spans: Mapping[int, Span]) -> None:
+        """A batch is fetched; called in the order of delivery."""
         for partition, span in spans.items():
             self._in_flight.setdefault(partition, []).append(span)
 
@@ -28,11 +32,30 @@ class Watermark:
         return {partition: self._safe(partition, span) for partition, span in spans.items()}
 
     def end(self, spans: Mapping[int, Span]) -> None:
+        """The batch is committed."""
         for partition, span in spans.items():
             waiting = self._in_flight[partition]
             waiting.remove(span)
             if not waiting:
                 del self._in_flight[partition]
+
+    def record(self, positions: Mapping[int, int]) -> None:
+        """The database knows these positions, by a committed transaction."""
+        for partition, position in positions.items():
+            self._recorded[partition] = max(self._recorded.get(partition, 0), position)
+
+    def settle(self, spans: Mapping[int, Span]) -> None:
+        """The batch and all before it are committed, and acknowledged."""
+        for partition, span in spans.items():
+            if self._recorded.get(partition, 0) < span.next:
+                self._unrecorded[partition] = Position(span.next, span.end)
+            else:
+                self._unrecorded.pop(partition, None)
+
+    def take_unrecorded(self) -> dict[int, Position]:
+        """Positions that are settled and that the database does not know of yet, each once."""
+        taken, self._unrecorded = self._unrecorded, {}
+        return taken
 
     def _safe(self, partition: int, span: Span) -> int:
         oldest = self._in_flight[partition][0]

@@ -12,7 +12,7 @@ EVENTS: Final[dict[str, str]] = {
     "topic_missing": "The topic is not there; perhaps it is being made again. Waiting for it.",
     "topic_made_again": "The topic was deleted and made again: it is read from its beginning.",
     "partitions_assigned": "Partitions to read, and from which positions.",
-    "partitions_revoked": "Partitions given to another member; `drained` is false when a batch was unfinished.",
+    "partitions_revoked": "Partitions given away; `drained` is false when a batch was unfinished.",
     "partitions_lost": "Partitions lost without notice; what was unfinished is redelivered.",
     "broker_unavailable": "The broker does not answer; the client goes on trying.",
     "commit_failed": "Offsets could not be committed; a redelivery will find its outcomes.",

@@ -15,7 +15,7 @@ log = structlog.get_logger()
 
 
 class IngestStatus(Struct):
-    """Since the process started. `lag` is in messages, by partition; `trouble` the latest error, if it lasts."""
+    """Since the process started. `lag`: messages, by partition; `trouble`: the latest error, if it lasts."""
 
     consumed: int = 0
     outcomes: dict[Outcome, int] = field(default_factory=dict)

@@ -5,15 +5,17 @@ import sys
 from typing import Literal
 
 import structlog
+from structlog.typing import Processor
 
 
 def configure(log_format: Literal["json", "console"], level: str) -> None:
     """Set up structlog, and have the standard library's loggers speak the same way."""
-    shared = [
+    shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    last: list[Processor]
     if log_format == "json":
         last = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(default=str)]
     else:

@@ -132,7 +132,7 @@ PRODUCTS: Final = (
     Product("Running shoes", "Gazelle №5", 84, _SHOES),
     Product("Валенки", "Мороз", 41, _SHOES),
     Product("ქუდი", "სვანეთი", 17, ("56", "58", "60")),
-    Product("Mug \"Good morning\"", "Ceramica", 7.7, _ONE),
+    Product('Mug "Good morning"', "Ceramica", 7.7, _ONE),
     Product("USB-C cable, 6'", "Wire/Works", 5, _ONE),
     Product("Path C:\\new, a novel", "Backslash Books", 9.9, _ONE),
     Product("急須", "有田", 33, _ONE),
@@ -143,7 +143,7 @@ PRODUCTS: Final = (
     Product("Bookshelf", "Björk", 149, ("80x200", "120x200")),
     Product("Phone case", "Shell", 3.1, ("S", "L")),
     Product("Headphones", "Echo", 230, _ONE),
-    Product("Laptop 14\"", "Kontur", 1_190, _ONE),
+    Product('Laptop 14"', "Kontur", 1_190, _ONE),
     Product("Gift wrapping", "Ruban", 0.6, _ONE),
 )  # fmt: skip
 

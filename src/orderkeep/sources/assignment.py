@@ -59,6 +59,8 @@ class Assignment:
     def hand_out(self, spans: Mapping[int, Span]) -> None:
         with self._changed:
             for partition, span in spans.items():
+                if self._held.get(partition) != span.epoch:
+                    continue  # it was revoked between the fetch and this: nobody will acknowledge it
                 self._handed_out[span.epoch] = self._handed_out.get(span.epoch, 0) + 1
                 self._positions[partition] = span.next
 

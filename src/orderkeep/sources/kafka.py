@@ -1,69 +1,32 @@
-"""Apache Kafka as a source: one consumer in a thread of its own, which never waits for the database.
-
-The thread alone touches the consumer. It fetches, hands batches over a bounded queue, sends the offsets
-that may be committed, and goes on polling while the queue is full, so that the group keeps it.
-"""
+"""Apache Kafka as a source: what the pipeline sees of the consumer that reads in a thread of its own."""
 
 import asyncio
-import threading
-import time
-from collections.abc import Coroutine, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
-import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from confluent_kafka import Message as KafkaMessage
-from confluent_kafka.admin import AdminClient
-
-from orderkeep.errors import BrokerUnavailable, Fatal, OffsetGone, OrderkeepError, ServerUnavailable
-from orderkeep.sources.batching import Linger, split_by_bytes
+from orderkeep.errors import OrderkeepError
 from orderkeep.sources import kafka_client
-from orderkeep.sources.assignment import Assignment, starting_offset
-from orderkeep.sources.source import MAX_MESSAGES, Fetched, Resume, Span
-from orderkeep.storage.store import Message, SourceIdentity
+from orderkeep.sources.kafka_reader import Item, KafkaReader
+from orderkeep.sources.source import Fetched, Resume
 
-POLL_SECONDS = 0.1
-PATIENCE_SECONDS = 1.0
-"""How long a full queue is waited for before fetching pauses: a pause throws the prefetched away."""
-DRAIN_SECONDS = 10.0
-"""How long a revoked partition's batches may take to be stored; later ones are redelivered elsewhere."""
-INCARNATION_SECONDS = 3.0
-COMMIT_SECONDS = 0.1
-
-Answer = TypeVar("Answer")
-
-log = structlog.get_logger()
-
-
-class _TopicMadeAgain(Exception):
-    """The topic has another id than the one that is being read: its positions start over."""
+_LEAVING_SECONDS = 0.01
 
 
 class KafkaSource:
-    """A `Source` over one topic, as a member of a consumer group."""
+    """A `Source` over one topic, as a member of a consumer group; `options` are librdkafka's properties."""
 
     def __init__(self, brokers: str, topic: str, group: str, options: Mapping[str, Any]) -> None:
-        self._topic = topic
         self._brokers = brokers
+        self._topic = topic
         self._options = kafka_client.consumer_options(brokers, group, options)
-        self._incremental = kafka_client.assigns_incrementally(self._options)
-        self._queue: asyncio.Queue[Fetched | OrderkeepError | None] = asyncio.Queue(maxsize=1)
-        self._stopping = threading.Event()
-        self._leaving = threading.Event()
-        self._assignment = Assignment()
-        self._linger = Linger()
-        self._carried: list[KafkaMessage] = []
-        self._paused = False
-        self._failure: OrderkeepError | None = None
-        self._committed_at = 0.0
+        self._queue: asyncio.Queue[Item] = asyncio.Queue(maxsize=1)
+        self._reader: KafkaReader | None = None
 
     async def open(self, resume: Resume) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._resume = resume
-        self._admin = AdminClient(_admin_options(self._options))
-        self._source = await kafka_client.find_topic(self._admin, self._topic, self._brokers)
-        self._thread = threading.Thread(target=self._run, name="kafka", daemon=True)
-        self._thread.start()
+        admin = kafka_client.make_admin(self._options)
+        source = await kafka_client.find_topic(admin, self._topic, self._brokers)
+        self._reader = KafkaReader(self._options, source, admin, resume, self._queue)
+        self._reader.start()
 
     async def fetch(self) -> Fetched | None:
         item = await self._queue.get()
@@ -72,283 +35,18 @@ class KafkaSource:
         return item
 
     def acknowledge(self, fetched: Fetched) -> None:
-        self._assignment.acknowledge(fetched.spans)
+        if self._reader is not None:
+            self._reader.assignment.acknowledge(fetched.spans)
 
     def stop(self) -> None:
-        self._stopping.set()
+        if self._reader is not None:
+            self._reader.stop()
 
     async def close(self) -> None:
-        self._stopping.set()
-        self._leaving.set()
-        while self._thread.is_alive():
+        if self._reader is None:
+            return
+        self._reader.leave()
+        while self._reader.running:
             if not self._queue.empty():
                 self._queue.get_nowait()  # fetched and never stored: it will be delivered again
-            await asyncio.sleep(0.01)
-
-    # What follows runs in the thread.
-
-    def _run(self) -> None:
-        end: OrderkeepError | None = None
-        try:
-            while not self._stopping.is_set():
-                try:
-                    self._consume()
-                except _TopicMadeAgain:
-                    self._find_topic_again()
-        except OrderkeepError as error:
-            end = error
-        except Exception as error:  # noqa: BLE001 - whatever it is, the pipeline must hear of it
-            end = Fatal(f"the Kafka source failed: {error!r}")
-        self._hand_to_loop(end)
-
-    def _consume(self) -> None:
-        """The life of one consumer, until it is told to stop or the topic becomes another."""
-        self._consumer = Consumer({**self._options, "error_cb": self._note_error})
-        self._carried.clear()
-        answer, asked_at = None, time.monotonic()
-        try:
-            self._consumer.subscribe(
-                [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
-            )
-            while not self._stopping.is_set():
-                for batch in self._next_batches():
-                    self._hand_over(batch)
-                self._commit()
-                if answer is None and time.monotonic() - asked_at > INCARNATION_SECONDS:
-                    answer, asked_at = kafka_client.describe_topic(self._admin, self._topic), time.monotonic()
-                if answer is not None and answer.done():
-                    self._check_incarnation(answer)
-                    answer = None
-            self._hand_to_loop(None)
-            self._leaving.wait()
-            self._commit(last=True)
-        finally:
-            self._assignment.forget_all()
-            self._consumer.close()
-
-    def _next_batches(self) -> list[Fetched]:
-        """Wait for a message at most `POLL_SECONDS`, then take what there is, lingering as it pays."""
-        messages, self._carried = self._carried, []
-        if not messages:
-            first = self._consumer.poll(POLL_SECONDS)
-            self._raise_failure()
-            if first is None:
-                self._linger.note(0)
-                return []
-            messages = [first]
-        messages += self._consumer.consume(MAX_MESSAGES - len(messages), self._linger.seconds)
-        self._raise_failure()
-        self._linger.note(len(messages))
-        good = [_read(message) for message in messages if self._is_good(message)]
-        return [self._batch(part) for part in split_by_bytes(good)]
-
-    def _batch(self, messages: Any) -> Fetched:
-        first: dict[int, int] = {}
-        last: dict[int, int] = {}
-        for message in messages:
-            first.setdefault(message.partition, message.position)
-            last[message.partition] = message.position
-        spans = {
-            partition: Span(start, last[partition] + 1, self._end(partition), self._assignment.epoch(partition))
-            for partition, start in first.items()
-        }
-        return Fetched(self._source, messages, spans)
-
-    def _is_good(self, message: KafkaMessage) -> bool:
-        error = message.error()
-        if error is None:
-            return self._assignment.holds(message.partition())
-        if kafka_client.is_no_topic(error):
-            log.warning("topic_missing", topic=self._topic)
-        elif kafka_client.is_offset_gone(error):
-            raise self._offset_gone(message.partition())
-        else:
-            self._note_error(error)
-            self._raise_failure()
-        return False
-
-    def _offset_gone(self, partition: int | None) -> OrderkeepError | _TopicMadeAgain:
-        # A topic that was made again is empty at our offset too: ask before blaming retention.
-        self._check_incarnation(kafka_client.describe_topic(self._admin, self._topic))
-        wanted = self._assignment.next_position(partition or 0)
-        low, high = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition or 0), timeout=10)
-        return _gone(self._topic, partition or 0, wanted, low, high)
-
-    def _end(self, partition: int) -> int | None:
-        watermarks = self._consumer.get_watermark_offsets(TopicPartition(self._topic, partition), cached=True)
-        return watermarks[1] if watermarks and watermarks[1] >= 0 else None
-
-    def _hand_over(self, batch: Fetched) -> None:
-        """Give the batch to the loop; while it takes none, keep polling with fetching paused."""
-        self._assignment.hand_out(batch.spans)
-        handed = asyncio.run_coroutine_threadsafe(self._queue.put(batch), self._loop)
-        try:
-            handed.result(PATIENCE_SECONDS)
-        except TimeoutError:
-            self._pause()
-            while not handed.done() and not self._leaving.is_set():
-                # Only a partition that was assigned this moment can still yield a message.
-                message = self._consumer.poll(POLL_SECONDS)
-                if message is not None:
-                    self._carried.append(message)
-                self._raise_failure()
-                self._commit()
-            self._unpause()
-
-    def _hand_to_loop(self, item: OrderkeepError | None) -> None:
-        asyncio.run_coroutine_threadsafe(self._queue.put(item), self._loop)
-
-    def _ask_loop(self, question: Coroutine[Any, Any, Answer]) -> Answer:
-        """Wait for the loop's answer, which may take as long as the database is away, or until we leave."""
-        asked = asyncio.run_coroutine_threadsafe(question, self._loop)
-        while not self._leaving.is_set():
-            try:
-                return asked.result(POLL_SECONDS)
-            except TimeoutError:
-                if asked.done():
-                    raise
-        asked.cancel()
-        raise BrokerUnavailable("leaving the group")
-
-    def _pause(self) -> None:
-        self._paused = True
-        self._consumer.pause(self._consumer.assignment())
-
-    def _unpause(self) -> None:
-        self._paused = False
-        self._consumer.resume(self._consumer.assignment())
-
-    def _commit(self, *, last: bool = False) -> None:
-        if not last and time.monotonic() - self._committed_at < COMMIT_SECONDS:
-            return
-        offsets = self._assignment.take_acknowledged()
-        if not offsets:
-            return
-        self._committed_at = time.monotonic()
-        positions = [TopicPartition(self._topic, partition, offset) for partition, offset in offsets.items()]
-        try:
-            if last:
-                self._consumer.commit(offsets=positions, asynchronous=False)
-            else:
-                self._consumer.commit(offsets=positions, asynchronous=True)
-        except KafkaException as error:
-            # Not sent is not lost: the outcome is committed, and a redelivery finds it.
-            log.warning("commit_failed", error=str(error.args[0]))
-
-    def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        try:
-            starts = self._starting_offsets(partitions)
-        except (OrderkeepError, _TopicMadeAgain) as error:
-            self._fail(error)
-            return
-        placed = [TopicPartition(self._topic, partition, offset) for partition, offset in starts.items()]
-        if self._incremental:
-            consumer.incremental_assign(placed)
-        else:
-            consumer.assign(placed)
-        self._assignment.assign(starts)
-        if self._paused:
-            consumer.pause(placed)
-        log.info("partitions_assigned", topic=self._topic, positions=starts)
-
-    def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        drained = self._leaving.is_set() or self._assignment.wait_until_settled(DRAIN_SECONDS)
-        self._commit(last=True)
-        self._let_go(consumer, partitions)
-        log.info("partitions_revoked", partitions=[part.partition for part in partitions], drained=drained)
-
-    def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._let_go(consumer, partitions)
-        log.warning("partitions_lost", partitions=[part.partition for part in partitions])
-
-    def _let_go(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        gone = {part.partition for part in partitions}
-        self._assignment.revoke(gone)
-        self._carried = [message for message in self._carried if message.partition() not in gone]
-        if self._incremental:
-            consumer.incremental_unassign(partitions)
-        else:
-            consumer.unassign()
-
-    def _starting_offsets(self, partitions: list[TopicPartition]) -> dict[int, int]:
-        self._check_incarnation(kafka_client.describe_topic(self._admin, self._topic))
-        known = self._ask_loop(_awaited(self._resume, self._source))
-        starts: dict[int, int] = {}
-        for committed in self._consumer.committed(partitions, timeout=30):
-            partition = committed.partition
-            low, high = self._consumer.get_watermark_offsets(committed, timeout=30)
-            start = starting_offset(committed.offset, known.get(partition), low)
-            if not low <= start <= high:
-                raise _gone(self._topic, partition, start, low, high)
-            starts[partition] = start
-        return starts
-
-    def _check_incarnation(self, answer: Any) -> None:
-        try:
-            found = kafka_client.read_identity(answer, self._topic)
-        except (BrokerUnavailable, ServerUnavailable):
-            return  # nobody knows now; asked again soon
-        if found != self._source:
-            raise _TopicMadeAgain
-
-    def _find_topic_again(self) -> None:
-        self._source = self._ask_loop(kafka_client.find_topic(self._admin, self._topic, self._brokers))
-        self._failure = None
-        log.warning("topic_made_again", topic=self._topic, incarnation=self._source.incarnation)
-
-    def _note_error(self, error: KafkaError) -> None:
-        kind = kafka_client.classify(error, self._topic)
-        if isinstance(kind, Fatal):
-            self._fail(kind)
-        else:
-            log.warning("broker_unavailable", error=str(kind))
-
-    def _fail(self, error: OrderkeepError | _TopicMadeAgain) -> None:
-        """Remember an error of a callback: librdkafka's callbacks cannot raise to the caller of poll."""
-        self._failure = self._failure or error
-
-    def _raise_failure(self) -> None:
-        if self._failure is not None:
-            failure, self._failure = self._failure, None
-            raise failure
-
-
-async def _awaited(resume: Resume, source: SourceIdentity) -> Mapping[int, int]:
-    return await resume(source)
-
-
-def _admin_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a consumer's options concerns the connection: an admin client refuses the rest."""
-    names = ("bootstrap.servers", "security.", "sasl.", "ssl.", "client.", "log_level", "reconnect.", "socket.")
-    return {name: value for name, value in options.items() if name.startswith(names)}
-
-
-def _gone(topic: str, partition: int, wanted: int, low: int, high: int) -> OffsetGone:
-    where = f"partition {partition} of {topic}"
-    if wanted < low:
-        return OffsetGone(
-            f"{where} begins at {low:,}, and {wanted:,} was to be read next: {low - wanted:,} messages were "
-            "deleted before they were stored",
-            missing=low - wanted,
-        )
-    return OffsetGone(f"{where} ends at {high:,}, and {wanted:,} was to be read next: the topic lost its end")
-
-
-def _read(message: KafkaMessage) -> Message:
-    """Copy out what we need; the client's own object keeps the whole fetched block alive."""
-    return Message(
-        partition=message.partition(),
-        position=message.offset(),
-        payload=message.value(),
-        key=message.key(),
-        headers=_headers(message),
-        timestamp_ms=message.timestamp()[1],
-    )
-
-
-def _headers(message: KafkaMessage) -> tuple[tuple[bytes, bytes | None], ...]:
-    try:
-        return tuple((name.encode(), value) for name, value in message.headers() or ())
-    except UnicodeError:
-        # The client decodes names as UTF-8 and gives no way to the bytes of one that is not.
-        return ((b"(headers whose names are not UTF-8)", None),)
+            await asyncio.sleep(_LEAVING_SECONDS)

@@ -8,7 +8,14 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
-from orderkeep.errors import BrokerUnavailable, ConfigurationError, Fatal, OrderkeepError, ServerUnavailable
+from orderkeep.errors import (
+    BrokerUnavailable,
+    ConfigurationError,
+    Fatal,
+    OffsetGone,
+    OrderkeepError,
+    ServerUnavailable,
+)
 from orderkeep.storage.store import SourceIdentity
 
 Options = dict[str, Any]
@@ -69,7 +76,7 @@ def consumer_options(brokers: str, group: str, extra: Mapping[str, Any]) -> Opti
         asked = [name for name in _ONLY_CLASSIC if name in extra]
         if asked:
             raise ConfigurationError(
-                f"ORDERKEEP_KAFKA_OPTIONS: {asked[0]} is the broker's to say with group.protocol=consumer; leave it out"
+                f"ORDERKEEP_KAFKA_OPTIONS: with group.protocol=consumer leave {asked[0]} to the broker"
             )
         options = {name: value for name, value in options.items() if name not in _ONLY_CLASSIC}
     return options
@@ -98,6 +105,39 @@ def is_offset_gone(error: KafkaError) -> bool:
 
 def is_no_topic(error: KafkaError) -> bool:
     return error.code() in _NO_TOPIC
+
+
+def offset_gone(topic: str, partition: int, wanted: int, low: int, high: int) -> OffsetGone:
+    """The error for a position that the partition, from `low` to `high`, does not have."""
+    where = f"partition {partition} of {topic}"
+    if wanted < low:
+        return OffsetGone(
+            f"{where} begins at {low:,}, and {wanted:,} was to be read next: {low - wanted:,} messages were "
+            "deleted before they were stored",
+            missing=low - wanted,
+        )
+    return OffsetGone(f"{where} ends at {high:,}, and {wanted:,} was to be read next: the topic lost its end")
+
+
+def make_admin(options: Options) -> AdminClient:
+    """An admin client with what of a consumer's options concerns the connection: it refuses the rest.
+
+    Raises `ConfigurationError` for options that librdkafka refuses.
+    """
+    names = (
+        "bootstrap.servers",
+        "security.",
+        "sasl.",
+        "ssl.",
+        "client.",
+        "log_level",
+        "reconnect.",
+        "socket.",
+    )
+    try:
+        return AdminClient({name: value for name, value in options.items() if name.startswith(names)})
+    except KafkaException as error:
+        raise ConfigurationError(f"ORDERKEEP_KAFKA_OPTIONS: {error.args[0].str()}") from None
 
 
 def describe_topic(admin: AdminClient, topic: str) -> "Future[Any]":
@@ -132,6 +172,6 @@ async def find_topic(admin: AdminClient, topic: str, brokers: str) -> SourceIden
         except BrokerUnavailable as error:
             if asyncio.get_running_loop().time() >= deadline:
                 raise ServerUnavailable(
-                    f"no Kafka broker answers at {brokers} ({error}): start it, or set ORDERKEEP_KAFKA_BROKERS"
+                    f"no broker answers at {brokers} ({error}): start Kafka, or set ORDERKEEP_KAFKA_BROKERS"
                 ) from None
             await asyncio.sleep(0.2)

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Mapping
 from itertools import count
 
-from orderkeep.sources.batching import split_by_bytes
 from orderkeep.sources.assignment import starting_offset
+from orderkeep.sources.batching import split_by_bytes
 from orderkeep.sources.source import MAX_MESSAGES, Fetched, Resume, Span
 from orderkeep.storage.store import Message, SourceIdentity
 

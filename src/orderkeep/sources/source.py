@@ -44,7 +44,7 @@ class Source(Protocol):
     """
 
     async def open(self, resume: Resume) -> None:
-        """Connect and join. Raises `Fatal` when the set-up is wrong, `ServerUnavailable` when nobody answers."""
+        """Connect and join. Raises `Fatal`: the set-up is wrong, or nobody answers (`ServerUnavailable`)."""
 
     async def fetch(self) -> Fetched | None:
         """The next batch; waits for one. None after `stop`, when there is nothing more to come.

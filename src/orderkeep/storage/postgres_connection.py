@@ -19,7 +19,7 @@ async def connect(url: str, purpose: str) -> "Connection[Any]":
     `purpose` is shown in pg_stat_activity. Raises `Transient` or `Fatal`.
     """
     with translated():
-        connection = await asyncpg.connect(url, **_options(purpose), target_session_attrs="any")
+        connection: Connection[Any] = await asyncpg.connect(url, **_options(purpose))
         await prepare(connection)
         return connection
 

@@ -59,7 +59,9 @@ def _from_server(error: asyncpg.PostgresError) -> OrderkeepError:
     if state in _MISSING_TABLE:
         return NotMigrated(f"the database is not migrated ({text}): run `orderkeep migrate`")
     if state == "42501":
-        return Fatal(f"{text}: grant the database user the role it needs, orderkeep_ingest or orderkeep_reader")
+        return Fatal(
+            f"{text}: grant the database user the role it needs, orderkeep_ingest or orderkeep_reader"
+        )
     if state.startswith("42"):
         return Fatal(f"PostgreSQL refuses a statement: {text} (SQLSTATE {state})")
     if state.startswith("23"):

@@ -107,7 +107,7 @@ class PostgresReader:
 
 
 class _Backlog:
-    """Notifications that the follower has not looked at yet. Bounded: the oldest are let go, and that is known."""
+    """Notifications that the follower has not looked at yet. Bounded: the oldest are let go, and it tells."""
 
     def __init__(self) -> None:
         self.woken = asyncio.Event()

@@ -73,7 +73,7 @@ class PostgresWriter:
             await connection.copy_to_table(
                 "orders", source=order_rows(ordered, source), columns=ORDER_COLUMNS, format="binary"
             )
-        counts: Counter[Outcome] = Counter(stored=len(ordered))
+        counts: Counter[Outcome] = Counter({"stored": len(ordered)})
         await self._finish(connection, batch, source, map(_uid, ordered), batch.refused, counts)
         return counts
 
@@ -83,18 +83,20 @@ class PostgresWriter:
         """COPY beside orders, insert what is new, and compare the rest with what is there."""
         await connection.execute("begin")
         await connection.copy_to_table(
-            "staged_orders", source=staged_rows(batch.accepted, source), columns=STAGED_COLUMNS, format="binary"
+            "staged_orders",
+            source=staged_rows(batch.accepted, source),
+            columns=STAGED_COLUMNS,
+            format="binary",
         )
         inserted = [row["order_uid"] for row in await connection.fetch(QUERIES["insert_staged"])]
         others = await connection.fetch(QUERIES["compare_staged"])
-        conflicts = [
-            _conflict(batch.accepted[row["ordinal"]]) for row in others if not row["same_bytes"]
-        ]
-        duplicates = len(others) - len(conflicts)
+        conflicts = [_conflict(batch.accepted[row["ordinal"]]) for row in others if not row["same_bytes"]]
         counts: Counter[Outcome] = Counter(
-            stored=len(inserted),
-            duplicate=duplicates,
-            redelivered=len(batch.accepted) - len(inserted) - len(others),
+            {
+                "stored": len(inserted),
+                "duplicate": len(others) - len(conflicts),
+                "redelivered": len(batch.accepted) - len(inserted) - len(others),
+            }
         )
         await self._finish(connection, batch, source, inserted, [*batch.refused, *conflicts], counts)
         self._staged_batches = _CLEAN_BATCHES if others else max(0, self._staged_batches - 1)
@@ -137,7 +139,7 @@ class PostgresWriter:
         source: int,
         counts: Counter[Outcome],
     ) -> list[str]:
-        """The ids of those that are new, as text; in order of position, so that two writers cannot deadlock."""
+        """The ids of those that are new; inserted by position, so that two writers cannot deadlock."""
         ordered = sorted(refused, key=lambda reject: (reject.message.partition, reject.message.position))
         rows = await connection.fetchmany(
             QUERIES["insert_rejects"], [_reject_row(reject, source) for reject in ordered]

@@ -49,7 +49,7 @@ class Refused(NamedTuple):
 
 
 class Position(NamedTuple):
-    """`next`: everything below it is committed once the batch is. `end`: the end of the partition, if known."""
+    """`next`: all below it is committed once the batch is. `end`: the end of the partition, if known."""
 
     next: int
     end: int | None

@@ -1,8 +1,9 @@
 """Become a server process: drop to its user, ask to be signalled when the parent dies, exec.
 
-`process.Child` runs this file as a script, and nothing imports it. It is a program of its own because the
-order matters (Linux forgets the request when the user changes: man 2const PR_SET_PDEATHSIG), and because
-code between fork and exec must not take a lock, which Python cannot promise in a process with threads.
+`embedded.process` and `supervise` run this file as a script, and nothing imports it. It is a program of
+its own because the order matters (Linux forgets the request when the user changes: man 2const
+PR_SET_PDEATHSIG), and because code between fork and exec must not take a lock, which Python cannot
+promise in a process with threads.
 
     python launch.py PARENT_PID SIGNAL UID:GID|- PROGRAM [ARGUMENT...]
 """

@@ -1,0 +1,61 @@
+"""The demo's own PostgreSQL and Kafka, and the settings that lead to them."""
+
+import asyncio
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from orderkeep.embedded import KafkaServer, PostgresServer, remove
+from orderkeep.errors import Fatal
+from orderkeep.settings import Settings
+from orderkeep.storage.migrate import migrate
+
+Say = Callable[[str], None]
+
+PARTITIONS = 4
+LEAST_FREE_BYTES = 500_000_000
+DATABASE = "orderkeep"
+
+
+@contextmanager
+def running(settings: Settings, data: Path, say: Say, *, reset: bool) -> Iterator[Settings]:
+    """Start the servers, stop them at the end, and yield the settings that reach them. Raises `Fatal`."""
+    if reset:
+        remove(data / "postgres")
+        remove(data / "kafka")
+    _make_folder(data)
+    with ExitStack() as stack:
+        postgres = stack.enter_context(PostgresServer(data / "postgres", say=say))
+        kafka = stack.enter_context(KafkaServer(data / "kafka", say=say))
+        kafka.create_topic(settings.kafka_topic, PARTITIONS)
+        yield settings.model_copy(update={**_provision(postgres), "kafka_brokers": kafka.bootstrap})
+
+
+def _provision(postgres: PostgresServer) -> dict[str, str]:
+    """A database of its own, its owner, and a user for each of the two roles; as a team would have it."""
+    users = {name: secrets.token_hex(16) for name in ("orderkeep", "orderkeep_in", "orderkeep_out")}
+    postgres.create_user("orderkeep", users["orderkeep"], createrole=True)
+    postgres.create_database(DATABASE, "orderkeep")
+    asyncio.run(migrate(postgres.url("orderkeep", users["orderkeep"], DATABASE)))
+    postgres.create_user("orderkeep_in", users["orderkeep_in"], in_role="orderkeep_ingest")
+    postgres.create_user("orderkeep_out", users["orderkeep_out"], in_role="orderkeep_reader")
+    return {
+        "database_migrate_url": postgres.url("orderkeep", users["orderkeep"], DATABASE),
+        "database_url": postgres.url("orderkeep_in", users["orderkeep_in"], DATABASE),
+        "database_read_url": postgres.url("orderkeep_out", users["orderkeep_out"], DATABASE),
+    }
+
+
+def _make_folder(data: Path) -> None:
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(data).free
+    except OSError as error:
+        raise Fatal(f"cannot make {data}: {error.strerror}. Give another folder with --data") from None
+    if free < LEAST_FREE_BYTES:
+        raise Fatal(
+            f"only {free // 1_000_000:,} MB are free at {data}, and the servers need "
+            f"{LEAST_FREE_BYTES // 1_000_000}: make room, or give another folder with --data"
+        )
