@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from orderkeep.errors import Rejected
 from orderkeep.order import decode
 from orderkeep.storage.store import Accepted, Batch, Message, Position, Refused, SourceIdentity
@@ -23,6 +25,18 @@ def document(**changes: Any) -> dict[str, Any]:
 def order(uid: str, **changes: Any) -> bytes:
     """An order of that uid, with letters of more than one alphabet as they are."""
     return json.dumps(document(order_uid=uid, **changes), ensure_ascii=False).encode()
+
+
+def refused(payload: bytes | None) -> Rejected:
+    """Why it is no order; fails when it is one."""
+    with pytest.raises(Rejected) as caught:
+        decode(payload)
+    return caught.value
+
+
+def with_unknown(value: bytes) -> bytes:
+    """The model order with a field that the model does not name; `value` is its JSON text."""
+    return MODEL.replace(b'"oof_shard"', b'"unknown": ' + value + b', "oof_shard"')
 
 
 def message(payload: bytes | None, position: int, partition: int = 0) -> Message:

@@ -16,8 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from orderkeep.embedded.process import LAUNCHER
 from orderkeep.errors import Rejected
@@ -63,7 +62,15 @@ class Process:
         assert self.pid is None, f"{self.name} runs already"
         self._read_from = self.log.stat().st_size if self.log.exists() else 0
         program = [sys.executable, "-m", "orderkeep", *self.arguments]
-        dies_with_us = [sys.executable, "-I", "-S", LAUNCHER, str(os.getpid()), str(int(signal.SIGTERM)), "-"]
+        dies_with_us = [
+            sys.executable,
+            "-I",
+            "-S",
+            str(LAUNCHER),
+            str(os.getpid()),
+            str(int(signal.SIGTERM)),
+            "-",
+        ]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [*dies_with_us, *program],
@@ -237,16 +244,15 @@ class Service:
 
     def unacknowledged(self) -> int:
         """Positions between what the group has committed and the ends of the partitions."""
-        admin = AdminClient({"bootstrap.servers": self.brokers, "log_level": 0})
-        partitions = [
-            TopicPartition(self.topic, number)
-            for number in admin.list_topics(self.topic).topics[self.topic].partitions
-        ]
-        asked = admin.list_offsets({partition: OffsetSpec.latest() for partition in partitions})
-        group = ConsumerGroupTopicPartitions(self.group, partitions)
-        committed = admin.list_consumer_group_offsets([group])[self.group].result().topic_partitions
-        ends = {partition.partition: answer.result().offset for partition, answer in asked.items()}
-        return sum(ends[part.partition] - max(0, part.offset) for part in committed)
+        consumer = Consumer({"bootstrap.servers": self.brokers, "group.id": self.group, "log_level": 0})
+        try:
+            numbers = consumer.list_topics(self.topic, PATIENCE).topics[self.topic].partitions
+            partitions = [TopicPartition(self.topic, number) for number in numbers]
+            ends = {part.partition: consumer.get_watermark_offsets(part, PATIENCE)[1] for part in partitions}
+            committed = consumer.committed(partitions, PATIENCE)
+            return sum(ends[part.partition] - max(0, part.offset) for part in committed)
+        finally:
+            consumer.close()
 
     def _process(self, name: str, arguments: Sequence[str]) -> Process:
         return Process(self.folder, name, arguments, self.env)

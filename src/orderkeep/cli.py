@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from orderkeep.errors import ConfigurationError, OrderkeepError
+from orderkeep.errors import ConfigurationError, OrderkeepError, ServerUnavailable
 from orderkeep.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 EXIT_FOUND = 1  # the command did its work, and what it found is bad
 EXIT_FATAL = 2  # the set-up is wrong; the line printed says what to do
+EXIT_UNAVAILABLE = 3  # a server does not answer; the line printed says which
 EXIT_INTERRUPTED = 130
 
 app = App(
@@ -38,6 +39,8 @@ def main() -> None:
         app(_take_settings(sys.argv[1:]), exit_on_error=False, print_error=False)
     except CycloptsError as error:
         _exit(f"{error}. See `orderkeep --help`", EXIT_FATAL)
+    except ServerUnavailable as error:
+        _exit(str(error), EXIT_UNAVAILABLE)
     except OrderkeepError as error:
         _exit(str(error), EXIT_FATAL)
     except KeyboardInterrupt:
@@ -55,7 +58,7 @@ def serve() -> None:
     """
     from orderkeep.compose import run_serve
 
-    _run(run_serve(_settings()))
+    _run(run_serve(_settings(service=True)))
 
 
 @app.command
@@ -63,7 +66,7 @@ def ingest(*, fd: Annotated[int | None, Parameter(show=False)] = None) -> None:
     """Read the broker into PostgreSQL, until Ctrl-C. Run as many as the topic has partitions."""
     from orderkeep.compose import run_ingest
 
-    _run(run_ingest(_settings(), _handed_down(fd)))
+    _run(run_ingest(_settings(service=True), _handed_down(fd)))
 
 
 @app.command
@@ -71,7 +74,7 @@ def api(*, fd: Annotated[int | None, Parameter(show=False)] = None) -> None:
     """Serve orders over HTTP, and the page, until Ctrl-C."""
     from orderkeep.compose import run_api
 
-    _run(run_api(_settings(), _handed_down(fd)))
+    _run(run_api(_settings(service=True), _handed_down(fd)))
 
 
 @app.command
@@ -291,11 +294,15 @@ def _handed_down(fd: int | None) -> socket.socket | None:
     return None if fd is None else socket.socket(fileno=fd)
 
 
-def _settings() -> Settings:
+def _settings(*, service: bool = False) -> Settings:
+    """The settings in force. A service logs as they say; a command that a person waits for, only trouble."""
     from orderkeep.observe.logs import configure
 
     settings = load(_flags)
-    configure(settings.log_format, settings.log_level)
+    if service:
+        configure(settings.log_format, settings.log_level)
+    else:
+        configure("console", "warning")
     return settings
 
 

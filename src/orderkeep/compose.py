@@ -52,7 +52,7 @@ async def run_ingest(settings: Settings, listener: socket.socket | None = None) 
     """
     listener = listener or listen(settings.ingest_host, settings.ingest_port, setting="ORDERKEEP_INGEST_PORT")
     await within(START_SECONDS, lambda: check_migrated(settings.database_url))
-    metrics = Metrics()
+    metrics = Metrics("ingest")
     observer = IngestObserver(metrics)
     writers = [PostgresWriter(settings.database_url, slot) for slot in range(settings.database_writers)]
     pipeline = Pipeline(_source(settings), writers, settings.kafka_group, observer)
@@ -72,7 +72,7 @@ async def run_api(settings: Settings, listener: socket.socket | None = None) -> 
     refuse_exposure(settings)
     listener = listener or listen(settings.http_host, settings.http_port, setting="ORDERKEEP_HTTP_PORT")
     await within(START_SECONDS, lambda: check_migrated(settings.read_url))
-    metrics = Metrics()
+    metrics = Metrics("api")
     reader = PostgresReader(settings.read_url, settings.database_pool)
     cache = MemoryCache(settings.cache_max_bytes, settings.cache_max_orders)
     orders = ReadThrough(reader, cache)

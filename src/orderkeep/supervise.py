@@ -18,6 +18,8 @@ from orderkeep.errors import Fatal
 LAUNCHER = Path(__file__).with_name("launch.py")
 EXIT_FATAL = 2
 """The exit code of a process that only a person can help: it is not started again."""
+EXIT_UNAVAILABLE = 3
+"""That of one whose server did not answer at its start: once it has run, it is started again for ever."""
 MOST_STARTS = 5
 WITHIN_SECONDS = 60.0
 RESTART_SECONDS = 0.5
@@ -48,6 +50,7 @@ class Service:
         self._output = output
         self._process: Process | None = None
         self._starts: deque[float] = deque(maxlen=MOST_STARTS)
+        self._has_run = False
         self._expected_end = False
 
     @property
@@ -113,13 +116,16 @@ class Service:
         return await self._process.wait()
 
     def _judge(self, code: int) -> None:
+        """Raises `Fatal` when starting it again would not help."""
         where = f"see {self._output}" if self._output else "its last line says why"
-        if code == EXIT_FATAL:
+        lasted = time.monotonic() - self._starts[-1]
+        self._has_run = self._has_run or lasted > WITHIN_SECONDS
+        if code == EXIT_FATAL or (code == EXIT_UNAVAILABLE and not self._has_run):
             raise Fatal(f"{self.name} cannot run: {where}")
         log.warning("child_ended", role=self.name, code=code)
-        times = len(self._starts)
-        if times == MOST_STARTS and time.monotonic() - self._starts[0] < WITHIN_SECONDS:
-            raise Fatal(f"{self.name} ended {times} times within a minute, last with code {code}: {where}")
+        often = len(self._starts) == MOST_STARTS and time.monotonic() - self._starts[0] < WITHIN_SECONDS
+        if often and code != EXIT_UNAVAILABLE:
+            raise Fatal(f"{self.name} ended {MOST_STARTS} times within a minute, last with {code}: {where}")
 
 
 async def keep_all_up(services: Sequence[Service], stop: asyncio.Event) -> None:

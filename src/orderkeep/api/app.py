@@ -6,6 +6,7 @@ from importlib.metadata import version
 from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import ASGIApp
 
 from orderkeep.api.guard import AllowedHosts, Guard
@@ -20,6 +21,7 @@ def create_app(routes: Sequence[HTTPRouteHandler], hosts: AllowedHosts, metrics:
         version=version("orderkeep"),
         summary="Orders by id, from memory, byte for byte as they were sent",
         path="/docs/schema",
+        render_plugins=[JsonRenderPlugin()],  # the default one loads its scripts from elsewhere
     )
     app = Litestar(
         route_handlers=routes,

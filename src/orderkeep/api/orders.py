@@ -9,6 +9,8 @@ from litestar.exceptions import ValidationException
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Parameter
+from litestar.types import Method
+from litestar.types.internal_types import PathParameterDefinition
 from msgspec import Struct
 
 from orderkeep.api.problems import PROBLEM_JSON, Problem, problem
@@ -47,7 +49,7 @@ def order_routes(orders: ReadThrough, reader: OrderReader) -> list[HTTPRouteHand
     @route(
         ["/orders/{uid:str}", "/order/{uid:str}"],
         http_method=[HttpMethod.GET, HttpMethod.HEAD],
-        operation_id="order",
+        operation_id=_operation,
         summary="An order by its uid, byte for byte as it was sent",
         tags=["orders"],
         responses={200: ResponseSpec(Order, generate_examples=False, description="The order"), 404: _MISSING},
@@ -58,7 +60,7 @@ def order_routes(orders: ReadThrough, reader: OrderReader) -> list[HTTPRouteHand
     @route(
         "/order/order",
         http_method=[HttpMethod.GET, HttpMethod.HEAD],
-        operation_id="order_by_query",
+        operation_id=_operation,
         summary="An order by its uid, given as a query",
         tags=["orders"],
     )
@@ -78,6 +80,14 @@ def order_routes(orders: ReadThrough, reader: OrderReader) -> list[HTTPRouteHand
         return Response(OrderPage(page, following), headers=headers)
 
     return [order, order_by_query, newest]
+
+
+def _operation(
+    _handler: HTTPRouteHandler, method: HttpMethod | Method, path: list[str | PathParameterDefinition]
+) -> str:
+    """A name for each pair of method and path: the same order is at several."""
+    words = [part if isinstance(part, str) else "by_uid" for part in path]
+    return "_".join([HttpMethod(method).value.lower(), *words])
 
 
 def _answer(request: Request[Any, Any, Any], uid: str, found: Found | None) -> Response[Any]:

@@ -10,9 +10,9 @@ from litestar.handlers import HTTPRouteHandler
 from orderkeep.api.problems import problem
 
 _TYPES: Final = {
-    "html": "text/html; charset=utf-8",
-    "css": "text/css; charset=utf-8",
-    "js": "text/javascript; charset=utf-8",
+    "html": "text/html",
+    "css": "text/css",
+    "js": "text/javascript",
     "svg": "image/svg+xml",
 }
 _NOWHERE_ELSE: Final = (

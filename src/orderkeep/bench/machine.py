@@ -71,7 +71,7 @@ def _cpu_name() -> str:
 
 
 def _postgresql_version() -> str:
-    command = [postgres_binaries(None) / "postgres", "--version"]
+    command = [str(postgres_binaries(None) / "postgres"), "--version"]
     said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     number = re.search(r"\d+(\.\d+)*", said)
     return number[0] if number else "unknown"

@@ -68,7 +68,8 @@ class Program:
         """Wait for its end, and return what it printed. Raises `Fatal` when it takes longer."""
         deadline = time.monotonic() + seconds
         while self._child.alive():
-            self.check(deadline)
+            if time.monotonic() > deadline:
+                raise Fatal(f"{self.name} did not end within {seconds:g} seconds")
             time.sleep(POLL_SECONDS)
         return self._child.log.read_text(errors="replace")
 
@@ -133,7 +134,7 @@ def running_command(
 
 def environment(settings: Mapping[str, str]) -> list[str]:
     """What to put before a command so that it has these settings, and none of the user's own."""
-    unset = [f"--unset={name}" for name in os.environ if name.upper().startswith("ORDERKEEP_")]
+    unset = [word for name in os.environ if name.upper().startswith("ORDERKEEP_") for word in ("-u", name)]
     return ["env", *unset, *(f"ORDERKEEP_{name}={value}" for name, value in settings.items())]
 
 

@@ -42,7 +42,7 @@ class StatusLine:
             self._live.update(Text(text), refresh=True)
         elif now - self._shown_at >= PLAIN_SECONDS:
             self._shown_at = now
-            self._console.print(text, markup=False)
+            self._console.print(text, markup=False, soft_wrap=True)
 
     def _text(self, now: float, published: int, ingest: dict[str, Any], latency: Latency) -> str:
         outcomes = ingest.get("outcomes", {})

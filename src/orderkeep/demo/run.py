@@ -67,7 +67,7 @@ def run_demo(settings: Settings, demo: Demo, *, reset: bool) -> bool:
     listener = listen(settings.http_host, settings.http_port, setting="ORDERKEEP_HTTP_PORT")
 
     def say(line: str) -> None:
-        console.print(line, markup=False)
+        console.print(line, markup=False, soft_wrap=True)
 
     with servers.running(settings, demo.data, say, reset=reset) as reached:
         report = uvloop.run(_Run(reached, demo, console, listener).work())

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 MetricName = Literal[
@@ -23,7 +23,11 @@ MetricName = Literal[
 ]
 
 
+Role = Literal["ingest", "api", "both"]
+
+
 class Metric(NamedTuple):
+    role: Role
     kind: type[Counter] | type[Gauge] | type[Histogram]
     text: str
     labels: tuple[str, ...] = ()
@@ -34,33 +38,56 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 _MESSAGES = (1.0, 10.0, 100.0, 500.0, 1000.0, 2000.0, 5000.0)
 
 METRICS: dict[MetricName, Metric] = {
-    "orderkeep_consumed_messages_total": Metric(Counter, "Messages fetched from the broker."),
-    "orderkeep_outcomes_total": Metric(Counter, "Messages by their committed outcome.", ("outcome",)),
-    "orderkeep_batch_messages": Metric(Histogram, "Messages in a batch.", buckets=_MESSAGES),
+    "orderkeep_consumed_messages_total": Metric("ingest", Counter, "Messages fetched from the broker."),
+    "orderkeep_outcomes_total": Metric(
+        "ingest", Counter, "Messages by their committed outcome.", ("outcome",)
+    ),
+    "orderkeep_batch_messages": Metric("ingest", Histogram, "Messages in a batch.", buckets=_MESSAGES),
     "orderkeep_batch_write_seconds": Metric(
-        Histogram, "From the start of decoding a batch to its commit, retries included.", buckets=_SECONDS
+        "ingest",
+        Histogram,
+        "From the start of decoding a batch to its commit, retries included.",
+        buckets=_SECONDS,
     ),
-    "orderkeep_retries_total": Metric(Counter, "Writes tried again because of the world.", ("error",)),
-    "orderkeep_lag_messages": Metric(Gauge, "Messages of a partition not fetched yet.", ("partition",)),
+    "orderkeep_retries_total": Metric(
+        "ingest", Counter, "Writes tried again because of the world.", ("error",)
+    ),
+    "orderkeep_lag_messages": Metric(
+        "ingest", Gauge, "Messages of a partition not fetched yet.", ("partition",)
+    ),
     "orderkeep_commit_delay_seconds": Metric(
-        Histogram, "From the broker's timestamp of a batch's last message to its commit.", buckets=_SECONDS
+        "ingest",
+        Histogram,
+        "From the broker's timestamp of a batch's last message to its commit.",
+        buckets=_SECONDS,
     ),
-    "orderkeep_http_requests_total": Metric(Counter, "Requests by route and status.", ("route", "status")),
-    "orderkeep_reads_total": Metric(Counter, "Orders read by id: from the cache or past it.", ("source",)),
-    "orderkeep_cache_entries": Metric(Gauge, "Orders in the cache."),
-    "orderkeep_cache_bytes": Metric(Gauge, "Bytes that the cache holds, its own overhead included."),
-    "orderkeep_cache_evictions_total": Metric(Counter, "Orders put out of the cache to make room."),
-    "orderkeep_cache_restored_orders": Metric(Gauge, "Orders that the last restore brought back."),
-    "orderkeep_cache_following": Metric(Gauge, "1 while new orders reach the cache as they are stored."),
+    "orderkeep_http_requests_total": Metric(
+        "both", Counter, "Requests by route and status.", ("route", "status")
+    ),
+    "orderkeep_reads_total": Metric(
+        "api", Counter, "Orders read by id: from the cache or past it.", ("source",)
+    ),
+    "orderkeep_cache_entries": Metric("api", Gauge, "Orders in the cache."),
+    "orderkeep_cache_bytes": Metric("api", Gauge, "Bytes that the cache holds, its own overhead included."),
+    "orderkeep_cache_evictions_total": Metric("api", Counter, "Orders put out of the cache to make room."),
+    "orderkeep_cache_restored_orders": Metric("api", Gauge, "Orders that the last restore brought back."),
+    "orderkeep_cache_following": Metric(
+        "api", Gauge, "1 while new orders reach the cache as they are stored."
+    ),
 }
 
 
 class Metrics:
-    """The metrics of one process, in a registry of their own."""
+    """The metrics of one process, by its role, in a registry of their own."""
 
-    def __init__(self) -> None:
+    def __init__(self, role: Role) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call] # a series more for each, of no use here
         self.registry = CollectorRegistry()
-        self._made = {name: _make(name, metric, self.registry) for name, metric in METRICS.items()}
+        self._made = {
+            name: _make(name, metric, self.registry)
+            for name, metric in METRICS.items()
+            if metric.role in (role, "both")
+        }
 
     def add(self, name: MetricName, amount: float = 1, *labels: str) -> None:
         """Count on a counter, by `amount`."""

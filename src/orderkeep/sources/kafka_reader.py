@@ -31,6 +31,7 @@ PATIENCE_SECONDS = 1.0
 DRAIN_SECONDS = 10.0
 """How long a revoked partition's batches may take to be stored; later ones are redelivered elsewhere."""
 INCARNATION_SECONDS = 3.0
+RECONNECT_SECONDS = 1.0
 COMMIT_SECONDS = 0.1
 
 Answer = TypeVar("Answer")
@@ -96,6 +97,9 @@ class KafkaReader:
                     self._consume()
                 except _TopicMadeAgain:
                     self._find_topic_again()
+                except BrokerUnavailable as error:
+                    log.warning("broker_unavailable", error=str(error))
+                    self._leaving.wait(RECONNECT_SECONDS)
         except OrderkeepError as error:
             end = error
         except Exception as error:  # noqa: BLE001 - whatever it is, the pipeline must hear of it
@@ -238,6 +242,9 @@ class KafkaReader:
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         try:
             starts = self._starting_offsets(partitions)
+        except KafkaException as error:
+            self._fail(kafka_client.classify(error.args[0], self._topic))
+            return
         except (OrderkeepError, _TopicMadeAgain) as error:
             self._fail(error)
             return
@@ -275,6 +282,8 @@ class KafkaReader:
         known = self._ask_loop(_awaited(self._resume, self._source))
         starts: dict[int, int] = {}
         for committed in self._consumer.committed(partitions, timeout=30):
+            if committed.error is not None:
+                raise KafkaException(committed.error)
             partition = committed.partition
             low, high = self._consumer.get_watermark_offsets(committed, timeout=30)
             start = starting_offset(committed.offset, known.get(partition), low)
@@ -292,10 +301,17 @@ class KafkaReader:
             raise _TopicMadeAgain
 
     def _find_topic_again(self) -> None:
-        servers = self._options["bootstrap.servers"]
-        self._source = self._ask_loop(kafka_client.find_topic(self._admin, self._topic, servers))
         self._failure = None
-        log.warning("topic_made_again", topic=self._topic, incarnation=self._source.incarnation)
+        while not self._leaving.is_set():
+            try:
+                self._source = kafka_client.read_identity(
+                    kafka_client.describe_topic(self._admin, self._topic), self._topic
+                )
+            except (BrokerUnavailable, ServerUnavailable):
+                self._leaving.wait(RECONNECT_SECONDS)
+            else:
+                log.warning("topic_made_again", topic=self._topic, incarnation=self._source.incarnation)
+                return
 
     def _note_error(self, error: KafkaError) -> None:
         kind = kafka_client.classify(error, self._topic)

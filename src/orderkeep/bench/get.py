@@ -1,0 +1,119 @@
+"""How fast orders are read by id over HTTP, beside nginx with a constant answer, and without the cache."""
+
+import functools
+from contextlib import ExitStack
+from pathlib import Path
+
+import uvloop
+
+from orderkeep.bench import rows, web
+from orderkeep.bench.programs import Client, running_command
+from orderkeep.bench.restore import api_settings, wait_until_restored
+from orderkeep.bench.results import Measurement, Measurements, Result
+from orderkeep.bench.rounds import Display, in_turn
+from orderkeep.bench.servers import databases
+from orderkeep.errors import Fatal
+from orderkeep.publish.draw import Draw
+from orderkeep.storage.postgres_connection import close, connect
+from orderkeep.storage.queries import QUERIES
+
+ASKED = 20_000
+"""Different orders that are asked for, at random."""
+SECONDS = 5
+WARM_UP_SECONDS = 1
+
+
+def measure(orders: int, folder: Path, display: Display) -> Result:
+    """nginx, the API and the API without a cache in turn, each one process, under the same load."""
+    display.say("looking for wrk and nginx")
+    web.require()
+    display.say("starting PostgreSQL")
+    with ExitStack() as stack:
+        server = stack.enter_context(databases(folder))
+        url = stack.enter_context(server.fresh("orders"))
+        display.say("loading the orders")
+        uvloop.run(rows.load(url, orders))
+        server.settle()
+        chosen = uvloop.run(_choose(url))
+        paths = folder / "paths"
+        paths.write_text("".join(f"/orders/{uid}\n" for uid in chosen))
+        body_bytes = round(sum(map(len, chosen.values())) / len(chosen))
+        display.say("filling the cache")
+        settings = api_settings(url, orders)
+        targets = {
+            "nginx": stack.enter_context(web.nginx(body_bytes, folder)),
+            "cache": _serve(stack, "cache", settings, chosen, folder),
+            "no_cache": _serve(stack, "no_cache", settings | {"CACHE_MAX_BYTES": "0"}, chosen, folder),
+        }
+        loads = _load_in_turn(targets, paths, folder, display)
+        facts = {
+            "connections": web.CONNECTIONS,
+            "asked": len(chosen),
+            "body_bytes": body_bytes,
+            "lost": {name: sum(each.lost for each in done) for name, done in loads.items()},
+            "refused": {name: sum(each.refused for each in done) for name, done in loads.items()},
+            **web.versions(),
+            "postgresql": server.facts(),
+        }
+    return Result(_figures(loads), facts)
+
+
+def _figures(loads: dict[str, list[web.Load]]) -> dict[str, Measurement]:
+    found = Measurements()
+    rates = {name: [each.rate for each in done] for name, done in loads.items()}
+    p99 = {name: [each.p99_us / 1000 for each in done] for name, done in loads.items()}
+    found.add("nginx", "nginx, a constant", "requests/s", rates["nginx"])
+    found.add("get", "GET, from the cache", "requests/s", rates["cache"], limit="nginx")
+    found.add("get_no_cache", "GET, without a cache", "requests/s", rates["no_cache"], limit="nginx")
+    found.add("nginx_p99", "nginx, p99", "ms", p99["nginx"])
+    found.add("get_p99", "GET, from the cache, p99", "ms", p99["cache"], limit="nginx_p99")
+    found.add("get_no_cache_p99", "GET, without a cache, p99", "ms", p99["no_cache"], limit="nginx_p99")
+    return found.by_name
+
+
+def _load_in_turn(
+    targets: dict[str, str], paths: Path, folder: Path, display: Display
+) -> dict[str, list[web.Load]]:
+    for name, url in targets.items():
+        display.say(f"warming up {name}")
+        web.load(f"wrk_{name}", url, paths, WARM_UP_SECONDS, folder)
+
+    def load(url: str, name: str) -> web.Load:
+        measured = web.load(f"wrk_{name}", url, paths, SECONDS, folder)
+        if measured.lost + measured.refused > measured.requests // 100:
+            raise Fatal(
+                f"{name}: {measured.lost:,} requests were not answered and {measured.refused:,} refused, "
+                f"of {measured.requests:,}: a rate of it would mean nothing"
+            )
+        return measured
+
+    return in_turn(display, {name: functools.partial(load, url) for name, url in targets.items()})
+
+
+def _serve(
+    stack: ExitStack, name: str, settings: dict[str, str], chosen: dict[str, bytes], folder: Path
+) -> str:
+    """Start the API, wait until its cache is full, and look that it answers as it has to: its address."""
+    program = stack.enter_context(running_command(name, ["api"], settings, folder))
+    address: str = program.event("started")["address"]
+    client = Client(address)
+    wait_until_restored(program, client)
+    uid, payload = next(iter(chosen.items()))
+    if client.get(f"/orders/{uid}") != (200, payload):
+        raise Fatal(f"{name}: the order {uid} was not answered byte for byte")
+    client.close()
+    return address
+
+
+async def _choose(url: str) -> dict[str, bytes]:
+    """Orders of the table, drawn with the bench's seed, in no order."""
+    connection = await connect(url, "bench")
+    try:
+        uids = [row[0] for row in await connection.fetch("select order_uid from orders order by order_uid")]
+        draw = Draw(rows.SEED, "asked")
+        drawn = sorted(uids, key=lambda _: draw.fraction())[:ASKED]
+        found = await connection.fetch(QUERIES["orders_by_uids"], drawn)
+        payloads = {row["order_uid"]: row["payload"] for row in found}
+        return {uid: payloads[uid] for uid in drawn}
+    finally:
+        await close(connection)

@@ -1,0 +1,68 @@
+"""One run: the benches asked for, one after another, and what they found."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from orderkeep.bench import get, ingest, memory, restore
+from orderkeep.bench.machine import this_machine
+from orderkeep.bench.results import Report, Result, check_writable, table, write
+from orderkeep.bench.rounds import Display
+from orderkeep.bench.servers import temporary_folder
+from orderkeep.errors import ConfigurationError, ServerUnavailable
+
+Bench = Callable[[int, Path, Display], Result]
+
+BENCHES: Final[dict[str, Bench]] = {
+    "ingest": ingest.measure,
+    "restore": restore.measure,
+    "get": get.measure,
+    "memory": memory.measure,
+}
+
+
+def run(what: str, *, orders: int, output: Path | None) -> None:
+    """See `orderkeep.bench.run_bench`."""
+    names = list(BENCHES) if what == "all" else [what]
+    if unknown := set(names) - set(BENCHES):
+        raise ConfigurationError(
+            f"there is no bench {unknown.pop()!r}: take one of {', '.join(BENCHES)} or all"
+        )
+    if orders < 1:
+        raise ConfigurationError(f"--orders is {orders}: give 1 or more")
+    check_writable(output)
+    console = Console()
+    report = Report(this_machine(), orders, {}, {})
+    console.print(*report.machine.lines(), f"{orders:,} orders", sep="\n", highlight=False)
+    with _interrupted_by_sigterm(), Display() as display:
+        for name in names:
+            try:
+                report.results[name] = _measure(name, orders, display)
+            except ServerUnavailable as error:
+                if what != "all":
+                    raise
+                report.skipped[name] = str(error)
+                console.print(f"\n{name} skipped: {error}", highlight=False)
+            else:
+                console.print("", table(name, report.results[name]), highlight=False)
+            write(report, output)
+
+
+def _measure(name: str, orders: int, display: Display) -> Result:
+    display.begin(name)
+    with temporary_folder() as folder:
+        return BENCHES[name](orders, folder, display)
+
+
+@contextmanager
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """Make SIGTERM stop everything in order, as Ctrl-C does: by itself it would leave the folder behind."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,81 @@
+"""Kafka goes away under load, and comes back: nothing is lost, and nobody has to help."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orderkeep.embedded import KafkaServer
+from tests.conftest import start_or_skip
+from tests.service import Service, wait_until
+
+from .load import Load, prove, read_back, wait_for_commits
+
+pytestmark = pytest.mark.timeout(150)
+
+
+@pytest.fixture(scope="module")
+def kafka(servers_folder: Path) -> Iterator[KafkaServer]:
+    """A Kafka of these tests' own, to be killed."""
+    server = KafkaServer(servers_folder / "mortal-kafka")
+    start_or_skip(server)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def topic(kafka: KafkaServer, request: pytest.FixtureRequest) -> str:
+    kafka.start()
+    name = f"orders-{abs(hash(request.node.name))}"
+    kafka.create_topic(name, partitions=4)
+    return name
+
+
+@pytest.mark.parametrize("kill", [False, True], ids=["stopped", "killed"])
+def test_away_for_a_while(own_service: Service, kafka: KafkaServer, kill: bool) -> None:
+    """Stopped or killed under load, the broker is waited for, and the group goes on where it was."""
+    own_service.start()
+    pid = own_service.ingest.pid
+    with Load(own_service) as load:
+        for _ in range(2):
+            wait_for_commits(own_service.ingest)
+            if kill:
+                kafka.kill()
+            else:
+                kafka.stop()
+            own_service.ingest.wait_for("broker_unavailable")
+            kafka.start()
+            wait_for_commits(own_service.ingest)
+    prove(own_service, load)
+    read_back(own_service, load)
+    assert own_service.ingest.pid == pid
+
+
+def test_stopped_while_the_broker_is_away(own_service: Service, kafka: KafkaServer) -> None:
+    """Asked to stop without a broker, ingest ends with 0; what it could not acknowledge is not added again."""
+    own_service.start()
+    with Load(own_service) as load:
+        wait_for_commits(own_service.ingest)
+        kafka.kill()
+        own_service.ingest.wait_for("broker_unavailable")
+        assert own_service.ingest.stop() == 0
+        kafka.start()
+        own_service.start_ingest()
+        wait_for_commits(own_service.ingest)
+    prove(own_service, load)
+
+
+def test_frozen(own_service: Service, kafka: KafkaServer) -> None:
+    """A broker that answers nothing for longer than a session of the group lasts is waited for."""
+    own_service.start()
+    pid = own_service.ingest.pid
+    with Load(own_service) as load:
+        wait_for_commits(own_service.ingest)
+        kafka.pause()
+        try:
+            wait_until(lambda: own_service.ingest.events("broker_unavailable"), "ingest notices")
+        finally:
+            kafka.resume()
+        wait_for_commits(own_service.ingest)
+    prove(own_service, load)
+    assert own_service.ingest.pid == pid
