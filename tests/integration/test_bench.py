@@ -2,50 +2,150 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]  # the package has no types of its own
 import pytest
 
 from orderkeep.bench import run_bench
-from orderkeep.bench.rows import COPY_CONNECTIONS, PARTITIONS, ROWS_A_TRANSACTION
-from orderkeep.embedded import KafkaServer, PostgresServer
+from orderkeep.bench.rows import messages
 from orderkeep.errors import ConfigurationError
 
 ORDERS = 3_000
-SECONDS = 150
-
-
-def bench(what: str, folder: Path) -> dict[str, Any]:
-    """The report of `orderkeep bench` with a few orders, as it was written to --output."""
-    output = folder / "bench.json"
-    (folder / "tmp").mkdir()
-    done = subprocess.run(
-        [sys.executable, "-m", "orderkeep", "bench", what, "--orders", str(ORDERS), "--output", str(output)],
-        cwd=folder,
-        # What a developer has set must not reach the programs that are measured.
-        env={**os.environ, "TMPDIR": str(folder / "tmp"), "ORDERKEEP_DATABASE_URL": "postgresql://nowhere:1/x"},
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert f"{ORDERS:,} orders" in done.stdout
-    assert list((folder / "tmp").glob("orderkeep-bench-*")) == [], "its folder is left behind"
-    report: dict[str, Any] = json.loads(output.read_text())
-    assert report["orders"] == ORDERS
-    assert report["skipped"] == {}
-    assert {"cores", "cpu", "memory_bytes", "python", "postgresql", "kafka", "librdkafka"} <= set(report["machine"])
-    return report
+PATIENCE = 150.0
 
 
 @pytest.fixture
-def folder() -> Path:
-    """A folder that every user can enter."""
+def folder() -> Iterator[Path]:
+    """A folder that every user can enter; `tmp` in it is where the bench makes its own."""
     with tempfile.TemporaryDirectory(prefix="orderkeep-test-") as path:
         Path(path).chmod(0o755)
+        Path(path, "tmp").mkdir(mode=0o755)
         yield Path(path)
+
+
+def start(what: str, folder: Path) -> "subprocess.Popen[str]":
+    """`orderkeep bench` of a few orders, under settings of a developer that must not reach what it measures."""
+    command = [sys.executable, "-m", "orderkeep", "bench", what, "--orders", str(ORDERS)]
+    return subprocess.Popen(
+        [*command, "--output", str(folder / "bench.json")],
+        cwd=folder,
+        env={**os.environ, "TMPDIR": str(folder / "tmp"), "ORDERKEEP_KAFKA_TOPIC": "elsewhere"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def bench(what: str, folder: Path) -> dict[str, Any]:
+    """Run it to its end: what it found."""
+    running = start(what, folder)
+    printed, complaints = running.communicate(timeout=PATIENCE)
+    assert running.returncode == 0, complaints
+    assert f"{ORDERS:,} orders" in printed
+    assert_nothing_left(folder)
+    report: dict[str, Any] = json.loads((folder / "bench.json").read_text())
+    assert (report["orders"], report["skipped"], list(report["results"])) == (ORDERS, {}, [what])
+    told = {"cores", "cpu", "memory_bytes", "load", "python", "postgresql", "kafka", "librdkafka"}
+    assert told <= set(report["machine"])
+    result: dict[str, Any] = report["results"][what]
+    assert_consistent(result["measurements"])
+    return result
+
+
+def assert_consistent(measurements: dict[str, Any]) -> None:
+    """Every figure is there, and every ratio is of the medians that are shown."""
+    for name, each in measurements.items():
+        assert all(figure > 0 for figure in each["rounds"]), name
+        assert sorted(each["rounds"])[len(each["rounds"]) // 2] == each["median"]
+        limit = each["limit"]
+        expected = None if limit is None else each["median"] / measurements[limit]["median"]
+        assert each["ratio"] == expected
+
+
+def assert_nothing_left(folder: Path) -> None:
+    assert list((folder / "tmp").iterdir()) == []
+    assert [process for process in psutil.process_iter() if works_in(process, folder)] == []
+
+
+def works_in(process: psutil.Process, folder: Path) -> bool:
+    try:
+        return Path(process.cwd()).is_relative_to(folder.resolve())
+    except psutil.Error:
+        return False
+
+
+def test_ingest(folder: Path) -> None:
+    """Every message of the topics has the outcome it was made for, on a database that is durable."""
+    result = bench("ingest", folder)
+
+    measurements = result["measurements"]
+    assert {name: len(each["rounds"]) for name, each in measurements.items()} == {
+        "copy": 3,
+        "ingest": 3,
+        "ingest_with_start": 3,
+        "ingest_duplicates": 1,
+        "ingest_rejects": 1,
+        "ingest_max_rss": 3,
+    }
+    for whole, part in zip(
+        measurements["ingest_with_start"]["rounds"], measurements["ingest"]["rounds"], strict=True
+    ):
+        assert whole < part, "with the start it takes longer"
+    assert result["facts"]["outcomes"] == {
+        "clean": {"stored": ORDERS},
+        "duplicates": {"stored": ORDERS - ORDERS // 20, "duplicate": ORDERS // 20},
+        "rejects": {"stored": ORDERS - ORDERS // 50, "rejected": ORDERS // 50},
+    }
+    durable = ("fsync", "synchronous_commit", "full_page_writes")
+    assert [result["facts"]["postgresql"][name] for name in durable] == ["on", "on", "on"]
+
+
+def test_memory(folder: Path) -> None:
+    """The cache that is weighed holds every order, and what it counts is more than the responses."""
+    result = bench("memory", folder)
+
+    measurements = result["measurements"]
+    assert {name: len(each["rounds"]) for name, each in measurements.items()} == {
+        "response": 3,
+        "memory": 3,
+        "accounted": 3,
+    }
+    orders = [message.payload or b"" for message in messages(ORDERS + 1)][1:]  # the first is not counted
+    assert result["facts"] == {"entries": ORDERS, "payload_bytes": sum(map(len, orders))}
+    assert measurements["accounted"]["median"] > measurements["response"]["median"]
+    assert measurements["response"]["median"] > sum(map(len, orders)) / ORDERS
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted(folder: Path, number: signal.Signals) -> None:
+    """Interrupted while ingest runs, it ends without a word, and leaves no process and no folder."""
+    running = start("ingest", folder)
+    deadline = time.monotonic() + PATIENCE
+    while not list((folder / "tmp").glob("*/ingest_1.log")):
+        assert running.poll() is None, running.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+    running.send_signal(number)
+    _, complaints = running.communicate(timeout=PATIENCE)
+
+    assert (running.returncode, complaints) == (130, "")
+    assert_nothing_left(folder)
+
+
+def test_refused(folder: Path) -> None:
+    """What cannot be measured, or not be written down, is refused in one line before anything is started."""
+    with pytest.raises(ConfigurationError, match="--orders is 0"):
+        run_bench("memory", orders=0, output=None)
+    with pytest.raises(ConfigurationError, match="no bench 'speed'"):
+        run_bench("speed", orders=1, output=None)
+    with pytest.raises(ConfigurationError, match="cannot be written"):
+        run_bench("memory", orders=1, output=folder / "nowhere" / "bench.json")

@@ -58,16 +58,16 @@ class Measurements:
 def table(bench: str, result: Result) -> Table:
     """For people: a line for each measurement, its rounds after the median."""
     shown = Table(title=bench, title_justify="left", title_style="bold", caption_justify="left")
-    shown.add_column("")
+    shown.add_column("", no_wrap=True)
     shown.add_column("median", justify="right")
     shown.add_column("unit")
     shown.add_column("ratio", justify="right")
-    shown.add_column("rounds")
+    shown.add_column("rounds", no_wrap=True)
     for each in result.measurements.values():
         ratio = "" if each.ratio is None else f"{each.ratio:.2f}"
         rounds = "  ".join(map(_number, each.rounds)) if len(each.rounds) > 1 else ""
         shown.add_row(each.what, _number(each.median), each.unit, ratio, rounds)
-    shown.caption = "; ".join(f"{name}: {_plain(value)}" for name, value in result.facts.items())
+    shown.caption = "\n".join(f"{name}: {_plain(value)}" for name, value in result.facts.items())
     return shown
 
 

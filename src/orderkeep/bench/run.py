@@ -15,6 +15,8 @@ from orderkeep.bench.rounds import Display
 from orderkeep.bench.servers import temporary_folder
 from orderkeep.errors import ConfigurationError, ServerUnavailable
 
+WIDTH_IN_A_FILE = 110
+
 Bench = Callable[[int, Path, Display], Result]
 
 BENCHES: Final[dict[str, Bench]] = {
@@ -36,6 +38,8 @@ def run(what: str, *, orders: int, output: Path | None) -> None:
         raise ConfigurationError(f"--orders is {orders}: give 1 or more")
     check_writable(output)
     console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH_IN_A_FILE
     report = Report(this_machine(), orders, {}, {})
     console.print(*report.machine.lines(), f"{orders:,} orders", sep="\n", highlight=False)
     with _interrupted_by_sigterm(), Display() as display:

@@ -6,7 +6,6 @@ except in a rebalance, which waits with it.
 """
 
 import asyncio
-import operator
 import threading
 import time
 from collections.abc import Coroutine, Mapping, Sequence
@@ -22,6 +21,7 @@ from orderkeep.errors import BrokerUnavailable, Fatal, OffsetGone, OrderkeepErro
 from orderkeep.sources import kafka_client
 from orderkeep.sources.assignment import Assignment, starting_offset
 from orderkeep.sources.batching import Linger, split_by_bytes
+from orderkeep.sources.kafka_message import read
 from orderkeep.sources.source import MAX_MESSAGES, Fetched, Resume, Span
 from orderkeep.storage.store import Message, SourceIdentity
 
@@ -144,7 +144,7 @@ class KafkaReader:
         messages += self._consumer.consume(MAX_MESSAGES - len(messages), self._linger.seconds)
         self._raise_failure()
         self._linger.note(len(messages))
-        good = [_read(message) for message in messages if self._is_good(message)]
+        good = [read(message) for message in messages if self._is_good(message)]
         return [self._batch(part) for part in split_by_bytes(good)]
 
     def _batch(self, messages: Sequence[Message]) -> Fetched:
@@ -332,29 +332,3 @@ class KafkaReader:
 
 async def _awaited(resume: Resume, source: SourceIdentity) -> Mapping[int, int]:
     return await resume(source)
-
-
-def _read(message: KafkaMessage) -> Message:
-    """Copy out what we need; the client's own object keeps the whole fetched block alive."""
-    return Message(
-        partition=message.partition() or 0,
-        position=message.offset() or 0,
-        payload=message.value(),
-        key=message.key(),
-        headers=_headers(message),
-        timestamp_ms=message.timestamp()[1],
-    )
-
-
-# Through a caller: called directly, confluent-kafka 2.16 returns a list with an exception set for a name that
-# is not UTF-8, and CPython 3.11 crashes on it (seen after ten). This way it is a SystemError.
-_ask_headers = operator.methodcaller("headers")
-
-
-def _headers(message: KafkaMessage) -> tuple[tuple[bytes, bytes | None], ...]:
-    try:
-        found = _ask_headers(message)
-    except (SystemError, UnicodeError):
-        # The client decodes names as UTF-8 and gives no way to the bytes of one that is not.
-        return ((b"(headers whose names are not UTF-8)", None),)
-    return tuple((name.encode(), value) for name, value in found) if found else ()
