@@ -113,3 +113,27 @@ def test_the_same_positions_twice() -> None:
     assert watermark.safe(again) == {0: 0}
     watermark.end(first)
     assert watermark.safe(again) == {0: 5}
+
+
+@settings(max_examples=100, deadline=None)
+@given(deliveries(), st.data())
+def test_what_the_database_knows(batches: list[Spans], data: st.DataObject) -> None:
+    """When everything is settled, what was recorded on the way and what is left to record are the ends."""
+    writers = Writers(batches)
+    recorded: dict[int, int] = {}
+    settled = 0
+    while steps := writers.steps():
+        step, number = data.draw(st.sampled_from(steps))
+        writers.take(step, number)
+        if step == "commit":
+            writers.watermark.record(writers.plans[number])
+            for partition, position in writers.plans[number].items():
+                recorded[partition] = max(recorded.get(partition, 0), position)
+        while settled in writers.ended:
+            writers.watermark.settle(batches[settled])
+            settled += 1
+    rest = writers.watermark.take_unrecorded()
+    ends = {partition: span.next for spans in batches for partition, span in spans.items()}
+    assert recorded | {partition: position.next for partition, position in rest.items()} == ends
+    assert all(position.next > recorded[partition] for partition, position in rest.items())
+    assert writers.watermark.take_unrecorded() == {}

@@ -94,12 +94,16 @@ class Pipeline:
 
     async def _settle(self) -> None:
         """Acknowledge in the order of delivery, however the transactions end."""
+        latest: _Unsettled | None = None
         while (item := await self._unsettled.get()) is not None:
             await item.storing
             self._source.acknowledge(item.fetched)
             item.watermark.settle(item.fetched.spans)
-            if self._unsettled.empty() and (rest := item.watermark.take_unrecorded()):
-                await self._record(item.fetched.source, rest, item.watermark)
+            latest = item
+            if self._unsettled.empty():
+                await self._record_rest(item)
+        if latest is not None:
+            await self._record_rest(latest)
 
     async def _store(self, fetched: Fetched, watermark: Watermark, writer: OrderWriter) -> None:
         started = time.perf_counter()
@@ -124,14 +128,15 @@ class Pipeline:
             first, second = halves(batch)
             return await self._write(writer, first) + await self._write(writer, second)
 
-    async def _record(
-        self, source: SourceIdentity, positions: Mapping[int, Position], watermark: Watermark
-    ) -> None:
+    async def _record_rest(self, item: _Unsettled) -> None:
         """Bring `progress` up to what is committed, when the stream pauses after batches that overlapped."""
+        rest = item.watermark.take_unrecorded()
+        if not rest:
+            return
         writer = await self._free.get()
-        await self._write(writer, Batch(source, self._group, (), (), positions))
-        watermark.record({partition: position.next for partition, position in positions.items()})
+        await self._write(writer, Batch(item.fetched.source, self._group, (), (), rest))
         self._free.put_nowait(writer)
+        item.watermark.record({partition: position.next for partition, position in rest.items()})
 
     async def _resume(self, source: SourceIdentity) -> Mapping[int, int]:
         writer = await self._free.get()
