@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 import httpx
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from orderkeep.embedded.process import LAUNCHER
 from orderkeep.errors import Rejected
 from orderkeep.order import decode
+from orderkeep.supervise import LAUNCHER
 
 PATIENCE = 60.0
 """Seconds after which a wait fails; nothing is ever that slow, however busy the machine."""

@@ -20,7 +20,7 @@ from orderkeep.api.server import address, listen, serve
 from orderkeep.cache.memory import MemoryCache
 from orderkeep.cache.read_through import ReadThrough
 from orderkeep.cache.warm import Warmer
-from orderkeep.errors import ConfigurationError
+from orderkeep.errors import ConfigurationError, DatabaseWentBack
 from orderkeep.ingest.pipeline import Pipeline
 from orderkeep.ingest.retry import within
 from orderkeep.observe.ingest import IngestObserver
@@ -54,14 +54,23 @@ async def run_ingest(settings: Settings, listener: socket.socket | None = None) 
     await within(START_SECONDS, lambda: check_migrated(settings.database_url))
     metrics = Metrics("ingest")
     observer = IngestObserver(metrics)
-    writers = [PostgresWriter(settings.database_url, slot) for slot in range(settings.database_writers)]
-    pipeline = Pipeline(_source(settings), writers, settings.kafka_group, observer)
     app = create_app(ingest_health_routes(observer, metrics), _hosts(settings), metrics)
     with stop_on_signal() as stop:
         log.info("started", role="ingest", health=address(listener))
-        working = asyncio.create_task(pipeline.run(stop, settings.shutdown_seconds))
+        working = asyncio.create_task(_ingest(settings, observer, stop))
         await _run_together(stop, working, asyncio.create_task(serve(app, listener, stop)))
         log.info("stopped", role="ingest", finished=working.result())
+
+
+async def _ingest(settings: Settings, observer: IngestObserver, stop: asyncio.Event) -> bool:
+    """Run the pipeline, and anew when the database has gone back. False when the deadline came first."""
+    while True:
+        writers = [PostgresWriter(settings.database_url, slot) for slot in range(settings.database_writers)]
+        pipeline = Pipeline(_source(settings), writers, settings.kafka_group, observer)
+        try:
+            return await pipeline.run(stop, settings.shutdown_seconds)
+        except DatabaseWentBack as error:
+            log.warning("database_went_back", error=str(error))
 
 
 async def run_api(settings: Settings, listener: socket.socket | None = None) -> None:

@@ -12,6 +12,7 @@ OrderkeepError
 └── Fatal                  about the set-up: the process stops and the one-line message says what to do
     ├── ConfigurationError
     ├── NotMigrated
+    ├── DatabaseWentBack   it lacks what it had confirmed: ingest begins again from where it is
     ├── OffsetGone         messages that nobody has read are no longer in the topic
     └── ServerUnavailable  a server that was to be started, or has to be there, cannot be had
 """
@@ -94,6 +95,10 @@ class ConfigurationError(Fatal):
 
 class NotMigrated(Fatal):
     """The database lacks the tables, or a version of them, that this program needs."""
+
+
+class DatabaseWentBack(Fatal):
+    """The database lacks what it had confirmed, after a failover or a restore: positions are read anew."""
 
 
 class OffsetGone(Fatal):

@@ -83,12 +83,14 @@ def status(ingest: Process) -> dict[str, Any]:
 
 
 def wait_for_commits(ingest: Process, count: int = 100) -> None:
-    """Wait until this process has committed the outcomes of so many more messages."""
-    before = sum(status(ingest)["outcomes"].values())
-    wait_until(
-        lambda: sum(status(ingest)["outcomes"].values()) >= before + count,
-        f"{ingest.name} commits; it says {ingest.output()[-1_000:]}",
-    )
+    """Wait until this process has stored so many more orders."""
+    enough = stored(ingest) + count
+    wait_until(lambda: stored(ingest) >= enough, f"{ingest.name} stores; it says {ingest.output()[-1_000:]}")
+
+
+def stored(ingest: Process) -> int:
+    """How many orders this process has stored."""
+    return int(status(ingest)["outcomes"].get("stored", 0))
 
 
 def prove(service: Service, *loads: Load) -> None:

@@ -32,7 +32,7 @@ def folder() -> Iterator[Path]:
 
 
 def start(what: str, folder: Path) -> "subprocess.Popen[str]":
-    """`orderkeep bench` of a few orders, under settings of a developer that must not reach what it measures."""
+    """`orderkeep bench` of a few orders, under a setting of a developer that must not reach ingest."""
     command = [sys.executable, "-m", "orderkeep", "bench", what, "--orders", str(ORDERS)]
     return subprocess.Popen(
         [*command, "--output", str(folder / "bench.json")],

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
-from orderkeep.errors import DataRefused, Fatal
+from orderkeep.errors import DatabaseWentBack, DataRefused, Fatal
 from orderkeep.ingest.prepare import halves, prepare, refuse_single
 from orderkeep.ingest.retry import for_ever
 from orderkeep.ingest.watermark import Watermark
@@ -110,23 +110,46 @@ class Pipeline:
         accepted, refused = prepare(fetched.messages)
         safe = watermark.safe(fetched.spans)
         progress = {part: Position(safe[part], span.end) for part, span in fetched.spans.items()}
-        outcomes = await self._write(writer, Batch(fetched.source, self._group, accepted, refused, progress))
+        batch = Batch(fetched.source, self._group, accepted, refused, progress)
+        outcomes = await self._write(writer, batch, watermark)
         watermark.record(safe)
         watermark.end(fetched.spans)
         self._free.put_nowait(writer)
         self._observer.committed(fetched, outcomes, time.perf_counter() - started)
 
-    async def _write(self, writer: OrderWriter, batch: Batch) -> Counter[Outcome]:
+    async def _write(self, writer: OrderWriter, batch: Batch, watermark: Watermark) -> Counter[Outcome]:
         """Write until it is committed; a value that the store refuses is found by halving the batch."""
+        failures = 0
+
+        async def attempt() -> Mapping[Outcome, int]:
+            if failures:
+                await self._check_kept(writer, batch, watermark)
+            return await writer.write(batch)
+
+        def note(error: Exception, seconds: float) -> None:
+            nonlocal failures
+            failures += 1
+            self._observer.retried(error, seconds)
+
         try:
-            return Counter(await for_ever(lambda: writer.write(batch), self._observer.retried))
+            return Counter(await for_ever(attempt, note))
         except DataRefused as error:
             if not batch.accepted:
                 raise Fatal(f"the database refuses to keep a rejected message: {error}") from error
             if len(batch.accepted) == 1:
-                return await self._write(writer, refuse_single(batch, error))
+                return await self._write(writer, refuse_single(batch, error), watermark)
             first, second = halves(batch)
-            return await self._write(writer, first) + await self._write(writer, second)
+            return await self._write(writer, first, watermark) + await self._write(writer, second, watermark)
+
+    async def _check_kept(self, writer: OrderWriter, batch: Batch, watermark: Watermark) -> None:
+        """After an outage: raises `DatabaseWentBack` when this is not the database, or not all of it."""
+        known = await writer.progress(batch.source, self._group)
+        for partition, recorded in watermark.recorded.items():
+            if known.get(partition, 0) < recorded:
+                raise DatabaseWentBack(
+                    f"the database knows partition {partition} of {batch.source.topic} up to "
+                    f"{known.get(partition, 0):,}, and had confirmed {recorded:,}"
+                )
 
     async def _record_rest(self, item: _Unsettled) -> None:
         """Bring `progress` up to what is committed, when the stream pauses after batches that overlapped."""
@@ -134,7 +157,7 @@ class Pipeline:
         if not rest:
             return
         writer = await self._free.get()
-        await self._write(writer, Batch(item.fetched.source, self._group, (), (), rest))
+        await self._write(writer, Batch(item.fetched.source, self._group, (), (), rest), item.watermark)
         self._free.put_nowait(writer)
         item.watermark.record({partition: position.next for partition, position in rest.items()})
 

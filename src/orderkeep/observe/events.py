@@ -17,6 +17,7 @@ EVENTS: Final[dict[str, str]] = {
     "broker_unavailable": "The broker does not answer; the client goes on trying.",
     "commit_failed": "Offsets could not be committed; a redelivery will find its outcomes.",
     "write_retried": "A batch could not be written because of the world; it is tried again.",
+    "database_went_back": "The database lacks what it had confirmed: ingest reads again from where it is.",
     "messages_rejected": "Messages of a batch were kept aside, by reason.",
     "cache_restored": "The cache is filled from the database.",
     "restore_interrupted": "The database went away during the restore; it starts again.",

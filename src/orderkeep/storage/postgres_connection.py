@@ -4,6 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
+from asyncpg.connect_utils import SessionAttribute
 
 from orderkeep.storage.postgres_errors import translated
 
@@ -13,13 +14,15 @@ if TYPE_CHECKING:
 CONNECT_SECONDS = 10.0
 
 
-async def connect(url: str, purpose: str) -> "Connection[Any]":
-    """A connection of its own, to a host that can write when `url` names several.
+async def connect(url: str, purpose: str, *, writable: bool = False) -> "Connection[Any]":
+    """A connection of its own; with `writable` to the primary, when `url` names several hosts.
 
     `purpose` is shown in pg_stat_activity. Raises `Transient` or `Fatal`.
     """
     with translated():
-        connection: Connection[Any] = await asyncpg.connect(url, **_options(purpose))
+        connection: Connection[Any] = await asyncpg.connect(
+            url, target_session_attrs=SessionAttribute.read_write if writable else None, **_options(purpose)
+        )
         await prepare(connection)
         return connection
 

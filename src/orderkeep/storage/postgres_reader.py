@@ -62,7 +62,7 @@ class PostgresReader:
             await close(connection)
 
     async def follow(self) -> AsyncIterator[list[str]]:
-        connection = await connect(self._url, "follow")
+        connection = await connect(self._url, "follow", writable=True)
         backlog = _Backlog()
         try:
             connection.add_termination_listener(lambda _connection: backlog.woken.set())

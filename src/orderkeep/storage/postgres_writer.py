@@ -185,7 +185,7 @@ class PostgresWriter:
             await self.close()
 
     async def _connect(self) -> "Connection[Any]":
-        connection = await connect(self._url, f"ingest {self._slot}")
+        connection = await connect(self._url, f"ingest {self._slot}", writable=True)
         connection.add_log_listener(self._note_warning)
         await connection.execute("set client_min_messages = warning")
         await connection.execute(QUERIES["make_staging"])

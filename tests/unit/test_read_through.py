@@ -1,0 +1,141 @@
+"""Reading past the cache: one query however many ask, bounded, and nothing missing is remembered."""
+
+import asyncio
+from collections import Counter
+
+import pytest
+
+from orderkeep.cache import read_through
+from orderkeep.cache.entry import body
+from orderkeep.cache.memory import MemoryCache
+from orderkeep.cache.read_through import Found, ReadThrough
+from orderkeep.errors import DatabaseUnavailable, Overloaded
+from orderkeep.storage.memory import MemoryStore
+from orderkeep.storage.store import StoredOrder
+from tests.orders import order, orders_batch
+
+
+class SlowStore(MemoryStore):
+    """A store whose reads wait until they are let through, are counted, and fail while it is away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = asyncio.Event()
+        self.asked: Counter[str] = Counter()
+        self.away = False
+
+    async def order(self, uid: str) -> StoredOrder | None:
+        self.asked[uid] += 1
+        await self.open.wait()
+        if self.away:
+            raise DatabaseUnavailable("away")
+        return await super().order(uid)
+
+
+@pytest.fixture
+async def store() -> SlowStore:
+    store = SlowStore()
+    await store.write(orders_batch([order("a"), order("b")]))
+    return store
+
+
+@pytest.fixture
+def cache() -> MemoryCache:
+    return MemoryCache(1_000_000)
+
+
+@pytest.fixture
+def orders(store: SlowStore, cache: MemoryCache) -> ReadThrough:
+    return ReadThrough(store, cache)
+
+
+async def settle() -> None:
+    """Let every task run until it waits."""
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+async def test_one_query_for_many(store: SlowStore, orders: ReadThrough) -> None:
+    """A hundred who ask for an order at once cost one query, and all get the same entry."""
+    asking = [asyncio.create_task(orders.get("a")) for _ in range(100)]
+    await settle()
+    store.open.set()
+    answers = await asyncio.gather(*asking)
+    assert store.asked == {"a": 1}
+    assert all(answer is not None and not answer.hit for answer in answers)
+    assert len({id(answer.entry) for answer in answers if answer}) == 1
+    assert answers[0]
+    assert body(answers[0].entry) == order("a")
+
+
+async def test_a_hit_asks_nobody(store: SlowStore, orders: ReadThrough) -> None:
+    """What was read once comes from the cache."""
+    store.open.set()
+    first, second = await orders.get("a"), await orders.get("a")
+    assert isinstance(first, Found)
+    assert second == Found(first.entry, hit=True)
+    assert store.asked == {"a": 1}
+    assert (orders.hits, orders.misses) == (1, 1)
+
+
+async def test_missing_is_not_remembered(store: SlowStore, orders: ReadThrough) -> None:
+    """An order that was not there is found as soon as it is stored."""
+    store.open.set()
+    assert await orders.get("later") is None
+    await store.write(orders_batch([order("later")], first=10))
+    assert await orders.get("later") is not None
+
+
+@pytest.mark.parametrize("text", ["", ".", "a b", "a" * 129, "a\n", "ä", "\0"])
+async def test_what_is_no_uid(text: str, store: SlowStore, orders: ReadThrough) -> None:
+    """The database is not asked for what cannot be a uid."""
+    assert await orders.get(text) is None
+    assert not store.asked
+
+
+async def test_one_asker_hangs_up(store: SlowStore, orders: ReadThrough) -> None:
+    """An asker who is cancelled, even the first one, takes the answer from nobody."""
+    first, second = (asyncio.create_task(orders.get("a")) for _ in range(2))
+    await settle()
+    first.cancel()
+    await settle()
+    assert first.cancelled()
+    store.open.set()
+    assert await second is not None
+    assert store.asked == {"a": 1}
+
+
+async def test_all_askers_hang_up(store: SlowStore, cache: MemoryCache, orders: ReadThrough) -> None:
+    """A read that nobody waits for any more ends well, and leaves its order in the cache."""
+    asking = asyncio.create_task(orders.get("a"))
+    await settle()
+    asking.cancel()
+    store.open.set()
+    await settle()
+    assert cache.lookup("a") is not None
+    assert not orders._asked
+
+
+async def test_overloaded(store: SlowStore, orders: ReadThrough, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the bound another uid is refused at once; who asks for one under way, or for a hit, is not."""
+    monkeypatch.setattr(read_through, "WAITING_READS", 2)
+    waiting = [asyncio.create_task(orders.get(uid)) for uid in ("a", "b", "a")]
+    await settle()
+    with pytest.raises(Overloaded):
+        await orders.get("c")
+    assert store.asked == {"a": 1, "b": 1}
+    store.open.set()
+    assert all(await asyncio.gather(*waiting))
+    assert await orders.get("c") is None
+    assert await orders.get("a") is not None
+
+
+async def test_failure(store: SlowStore, orders: ReadThrough) -> None:
+    """While the database is away every asker hears of it, and the next one asks again."""
+    store.away = True
+    store.open.set()
+    failed = await asyncio.gather(*(orders.get("a") for _ in range(3)), return_exceptions=True)
+    assert [type(error) for error in failed] == [DatabaseUnavailable] * 3
+    store.away = False
+    assert await orders.get("a") is not None
+    assert store.asked == {"a": 2}
