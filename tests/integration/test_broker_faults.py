@@ -1,5 +1,6 @@
 """Kafka goes away under load, and comes back: nothing is lost, and nobody has to help."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import pytest
 
 from orderkeep.embedded import KafkaServer
 from tests.conftest import start_or_skip
-from tests.service import Service, wait_until
+from tests.service import Service
 
+from .conftest import QUICK_GROUP
 from .load import Load, prove, read_back, wait_for_commits
 
 pytestmark = pytest.mark.timeout(150)
@@ -72,10 +74,8 @@ def test_frozen(own_service: Service, kafka: KafkaServer) -> None:
     with Load(own_service) as load:
         wait_for_commits(own_service.ingest)
         kafka.pause()
-        try:
-            wait_until(lambda: own_service.ingest.events("broker_unavailable"), "ingest notices")
-        finally:
-            kafka.resume()
+        time.sleep(2 * QUICK_GROUP["session.timeout.ms"] / 1_000)  # the fault itself, not a wait for anything
+        kafka.resume()
         wait_for_commits(own_service.ingest)
     prove(own_service, load)
     assert own_service.ingest.pid == pid

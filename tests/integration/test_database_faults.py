@@ -109,10 +109,9 @@ def test_away_for_a_while(own_service: Service, mortal: PostgresServer, kill: bo
                 mortal.kill()
             else:
                 mortal.stop()
-            own_service.ingest.wait_for("write_retried")
             wait_until_unavailable(own_service)
             check_degraded(own_service, order("known"))
-            assert status(own_service.ingest)["trouble"]
+            wait_until(lambda: status(own_service.ingest)["trouble"], "ingest says what it waits for")
             load.wait_for_more()
             mortal.start()
             wait_for_commits(own_service.ingest)

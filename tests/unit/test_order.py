@@ -1,13 +1,13 @@
 """What is an order, and what is not: every message is the one or is refused with its reason."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from orderkeep.order import MAX_BYTES, decode, is_uid
+from tests.near_orders import FIELDS, parent
 from tests.orders import MODEL, MODEL_POST, document, order, refused, with_unknown
 
 OTHER_TYPES: dict[type, list[Any]] = {
@@ -16,25 +16,6 @@ OTHER_TYPES: dict[type, list[Any]] = {
     dict: ["{}", 1, None, []],
     list: ["[]", 1, None, {}],
 }
-
-
-def paths(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
-    """Every field of the model order, those of the delivery, the payment and the item included."""
-    fields = value.items() if isinstance(value, dict) else enumerate(value)
-    for name, inner in fields:
-        if not isinstance(value, list):
-            yield (*path, name)
-        if isinstance(inner, dict | list):
-            yield from paths(inner, (*path, name))
-
-
-FIELDS = list(paths(document()))
-
-
-def parent(of: dict[str, Any], path: tuple[str | int, ...]) -> Any:
-    for step in path[:-1]:
-        of = of[step]  # type: ignore[index]  # a list is indexed by number
-    return of
 
 
 def dotted(path: tuple[str | int, ...]) -> str:

@@ -22,7 +22,7 @@ Figure = TypeVar("Figure")
 class Display:
     """A line on standard error, where that is a terminal: the bench, its step, how many are done."""
 
-    def __init__(self) -> None:
+    def __init__(self, bench: str) -> None:
         console = Console(stderr=True)
         self._progress = Progress(
             SpinnerColumn(),
@@ -34,8 +34,8 @@ class Display:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._bench = ""
-        self._task = self._progress.add_task("", total=None)
+        self._bench = bench
+        self._task = self._progress.add_task(bench, total=None)
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -45,11 +45,6 @@ class Display:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
-
-    def begin(self, bench: str) -> None:
-        """Another bench; how many steps it has is not known yet."""
-        self._bench = bench
-        self._progress.reset(self._task, total=None, description=bench)
 
     def say(self, step: str) -> None:
         """What is being done now."""

@@ -42,10 +42,10 @@ def run(what: str, *, orders: int, output: Path | None) -> None:
         console.width = WIDTH_IN_A_FILE
     report = Report(this_machine(), orders, {}, {})
     console.print(*report.machine.lines(), f"{orders:,} orders", sep="\n", highlight=False)
-    with _interrupted_by_sigterm(), Display() as display:
+    with _interrupted_by_sigterm():
         for name in names:
             try:
-                report.results[name] = _measure(name, orders, display)
+                report.results[name] = _measure(name, orders)
             except ServerUnavailable as error:
                 if what != "all":
                     raise
@@ -56,9 +56,8 @@ def run(what: str, *, orders: int, output: Path | None) -> None:
             write(report, output)
 
 
-def _measure(name: str, orders: int, display: Display) -> Result:
-    display.begin(name)
-    with temporary_folder() as folder:
+def _measure(name: str, orders: int) -> Result:
+    with Display(name) as display, temporary_folder() as folder:
         return BENCHES[name](orders, folder, display)
 
 

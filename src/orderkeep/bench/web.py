@@ -78,7 +78,7 @@ def require() -> None:
 def versions() -> dict[str, str]:
     """Of wrk and nginx, as they tell it."""
     said = {name: _said([_found(name), "-v"]) for name in PACKAGES}
-    return {"wrk": " ".join(said["wrk"].split()[:2]), "nginx": said["nginx"].rpartition(" ")[2]}
+    return {"wrk": said["wrk"].split()[1], "nginx": said["nginx"].rpartition("/")[2]}
 
 
 @contextmanager

@@ -25,6 +25,12 @@ LOGS = "logs"
 """Both within the data folder, where the server runs: a path of any alphabet need not be told to Java."""
 _NO_GROUP = "orderkeep-start"
 """Asked about at start, so that the coordinator of groups is known to be at work; nobody is in it."""
+_AFTER_A_CRASH = {"broker.session.timeout.ms": "3000", "broker.heartbeat.interval.ms": "500"}
+"""A node that starts is refused until the session of its last life has ended, 9 seconds by default.
+
+Not shorter than needed: a node stalled or paused for longer than its session is out of the cluster for a
+moment, and clients that ask just then find no broker and may wait for a minute (librdkafka).
+"""
 _JAVA_OPTIONS = (
     *("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-Djava.awt.headless=true"),
     # The JVM's shared file of counters is in a world-writable folder, and nobody reads it.
@@ -97,9 +103,7 @@ class KafkaServer(Server):
             "group.consumer.min.session.timeout.ms": "1000",
             "group.consumer.min.heartbeat.interval.ms": "300",
             "metric.reporters": "",
-            # After a crash the node is refused until its old session has ended; the default is 9 s.
-            "broker.session.timeout.ms": "2000",
-            "broker.heartbeat.interval.ms": "500",
+            **(_AFTER_A_CRASH if _has_crashed(self.data) else {}),
         }
 
     def _is_ready(self) -> bool:
@@ -174,6 +178,11 @@ def _format(java_command: list[str], settings: Mapping[str, str], data: Path) ->
             f"Kafka's storage could not be formatted: {telling_line(done.stderr, KafkaServer.telling)}"
         )
     unfinished.rename(data / LOGS)
+
+
+def _has_crashed(data: Path) -> bool:
+    """A node in service has a log and no mark of a clean shutdown, which it deletes when it starts."""
+    return (data / LOGS).exists() and not (data / LOGS / ".kafka_cleanshutdown").exists()
 
 
 def _write_properties(file: Path, settings: Mapping[str, str]) -> None:

@@ -32,6 +32,8 @@ DRAIN_SECONDS = 10.0
 """How long a revoked partition's batches may take to be stored; later ones are redelivered elsewhere."""
 INCARNATION_SECONDS = 3.0
 RECONNECT_SECONDS = 1.0
+COMPLAINT_SECONDS = 10.0
+"""Between two log lines about a broker that is away: the client reports every attempt to connect."""
 COMMIT_SECONDS = 0.1
 
 Answer = TypeVar("Answer")
@@ -70,6 +72,7 @@ class KafkaReader:
         self._paused = False
         self._failure: OrderkeepError | _TopicMadeAgain | None = None
         self._committed_at = 0.0
+        self._complained_at = float("-inf")
         self._thread = threading.Thread(target=self._run, name="kafka", daemon=True)
         self.assignment = Assignment()
 
@@ -317,7 +320,8 @@ class KafkaReader:
         kind = kafka_client.classify(error, self._topic)
         if isinstance(kind, Fatal):
             self._fail(kind)
-        else:
+        elif time.monotonic() - self._complained_at > COMPLAINT_SECONDS:
+            self._complained_at = time.monotonic()
             log.warning("broker_unavailable", error=str(kind))
 
     def _fail(self, error: OrderkeepError | _TopicMadeAgain) -> None:

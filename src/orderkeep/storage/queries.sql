@@ -44,9 +44,13 @@ returning order_uid;
 -- name: compare_staged
 -- A statement of its own: the insert before it cannot see the row of a transaction that it waited for.
 -- What is not returned is the message that made the row, now or when it was delivered before.
+-- lateral with a limit asks the index once a message: a plain join is planned without statistics of the
+-- temporary table, and reads all of orders (seen: 400 ms a batch at 57,000 rows).
 select staged.ordinal, stored.payload::text = staged.payload::text as same_bytes
 from staged_orders as staged
-join orders as stored using (order_uid)
+cross join lateral (
+    select payload, source, partition, position from orders where orders.order_uid = staged.order_uid limit 1
+) as stored
 where (stored.source, stored.partition, stored.position)
     is distinct from (staged.source, staged.partition, staged.position)
 order by staged.ordinal;
