@@ -12,6 +12,7 @@ from pathlib import Path
 import structlog
 
 from orderkeep.api.app import create_app
+from orderkeep.api.fast_lane import FastLane
 from orderkeep.api.guard import AllowedHosts, is_loopback
 from orderkeep.api.health import api_health_routes, ingest_health_routes
 from orderkeep.api.orders import order_routes
@@ -86,16 +87,18 @@ async def run_api(settings: Settings, listener: socket.socket | None = None) -> 
     cache = MemoryCache(settings.cache_max_bytes, settings.cache_max_orders)
     orders = ReadThrough(reader, cache)
     warmer = Warmer(reader, cache)
+    hosts = _hosts(settings)
+    lane = FastLane(cache.lookup, hosts.allow)
     routes = [
         *order_routes(orders, reader),
-        *api_health_routes(reader, cache, warmer, orders, metrics),
+        *api_health_routes(reader, cache, warmer, orders, lane, metrics),
         *page_routes(),
     ]
-    app = create_app(routes, _hosts(settings), metrics)
+    app = create_app(routes, hosts, metrics)
     with stop_on_signal() as stop:
         log.info("started", role="api", address=address(listener))
         warming = asyncio.create_task(warmer.run())
-        serving = asyncio.create_task(serve(app, listener, stop))
+        serving = asyncio.create_task(serve(app, listener, stop, lane))
         try:
             await _run_together(stop, warming, serving, leader=serving)
         finally:

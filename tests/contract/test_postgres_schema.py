@@ -17,7 +17,7 @@ from tests.orders import MODEL, SOURCE, document, order, orders_batch
 
 
 async def test_migrate(empty_database: Database) -> None:
-    """Every migration is applied once, in order, and each is named; the second time there is nothing to do."""
+    """Every migration is applied once, in order, and named; a second time there is nothing to do."""
     said: list[str] = []
     assert await migrate(empty_database.owner_url, said.append) == len(migrations())
     assert said == [f"applying {step.name}" for step in migrations()]
@@ -88,7 +88,8 @@ FORBIDDEN_TO_READERS = [
     *FORBIDDEN_TO_INGEST,
     "insert into sources (kind, topic, incarnation) values ('a', 'b', 'c')",
     "insert into orders select * from orders",
-    "insert into rejected_messages (source, partition, position, sha256, kind, reason) values (1, 1, 1, '', '', '')",
+    "insert into rejected_messages (source, partition, position, sha256, kind, reason)"
+    " values (1, 1, 1, '', '', '')",
     "update progress set next_position = 0",
     "insert into progress (consumer_group, source, partition, writer, next_position) values ('', 1, 1, 1, 1)",
 ]

@@ -7,6 +7,7 @@ from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from msgspec import Struct
 
+from orderkeep.api.fast_lane import FastLane
 from orderkeep.cache.cache import Cache, CacheStatistics
 from orderkeep.cache.read_through import ReadThrough
 from orderkeep.cache.warm import Warmer, WarmStatus
@@ -45,7 +46,12 @@ async def live() -> Live:
 
 
 def api_health_routes(
-    reader: OrderReader, cache: Cache, warmer: Warmer, orders: ReadThrough, metrics: Metrics
+    reader: OrderReader,
+    cache: Cache,
+    warmer: Warmer,
+    orders: ReadThrough,
+    lane: FastLane,
+    metrics: Metrics,
 ) -> list[HTTPRouteHandler]:
     """The handlers, bound to what they tell of."""
 
@@ -58,6 +64,7 @@ def api_health_routes(
     @get("/metrics", operation_id="metrics", summary="Metrics for Prometheus", tags=["health"])
     async def show_metrics() -> Response[bytes]:
         statistics = cache.statistics()
+        metrics.set("orderkeep_reads_total", lane.hits, "fast_lane")
         metrics.set("orderkeep_reads_total", orders.hits, "cache")
         metrics.set("orderkeep_reads_total", orders.misses, "database")
         metrics.set("orderkeep_cache_entries", statistics.entries)

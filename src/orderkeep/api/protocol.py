@@ -68,10 +68,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, answer: bytes) -> None:
         self._stop_timer()
-        if not self.transport.is_closing():
-            if self.cycle is None or self.cycle.response_complete:
-                self.transport.write(answer)
-            self.transport.close()
+        if self.transport.is_closing():
+            return
+        # A connection that never said a word is only closed, and an answer under way is not interrupted.
+        if self._head_bytes and (self.cycle is None or self.cycle.response_complete):
+            self.transport.write(answer)
+        self.transport.close()
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:

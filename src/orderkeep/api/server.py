@@ -4,10 +4,13 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import cast
 
 import uvicorn
 from litestar.types import ASGIApp
 
+from orderkeep.api.fast_lane import FastLane, FastLaneProtocol
 from orderkeep.api.protocol import BoundedProtocol
 from orderkeep.errors import ConfigurationError
 
@@ -46,12 +49,19 @@ def address(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-async def serve(app: ASGIApp, listener: socket.socket, stop: asyncio.Event) -> None:
-    """Answer requests until `stop` is set, then finish those that are under way, within seconds."""
+async def serve(
+    app: ASGIApp, listener: socket.socket, stop: asyncio.Event, lane: FastLane | None = None
+) -> None:
+    """Answer requests until `stop` is set, then finish those that are under way, within seconds.
+
+    With `lane` cached orders are answered by it, and everything else by `app`.
+    """
     server = Server(
         uvicorn.Config(
             app,
-            http=BoundedProtocol,
+            http=cast(
+                "type[asyncio.Protocol]", BoundedProtocol if lane is None else partial(FastLaneProtocol, lane)
+            ),
             ws="none",
             log_config=None,
             access_log=False,

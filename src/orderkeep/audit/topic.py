@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
+    Consumer,
     IsolationLevel,
     KafkaError,
     KafkaException,
@@ -21,6 +21,11 @@ from orderkeep.errors import ConfigurationError, Fatal, ServerUnavailable
 
 PATIENCE = 10.0
 """Seconds for the broker to answer one request."""
+_COMMITTED_OF: dict[str, str | int | float | bool] = {
+    "group.protocol": "classic",
+    "enable.auto.commit": False,
+}
+"""For a consumer that only asks: what a user sets for members of a group is of no use to it."""
 _EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # its stubs give no return type
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # as above
 
@@ -74,25 +79,39 @@ def survey(brokers: str, options: Mapping[str, str], topic: str, group: str) -> 
     """
     with options_explained():
         admin = AdminClient(client_options(brokers, options))
+        consumer = Consumer({**client_options(brokers, options), **_COMMITTED_OF, "group.id": group})
     try:
-        return _survey(admin, topic, group)
+        return _survey(admin, consumer, topic)
     except KafkaException as error:
         raise explain(error.args[0], brokers, topic) from None
+    finally:
+        consumer.close()
 
 
-def _survey(admin: AdminClient, topic: str, group: str) -> TopicState:
+def _survey(admin: AdminClient, consumer: Consumer, topic: str) -> TopicState:
     description = admin.describe_topics(TopicCollection([topic]), request_timeout=PATIENCE)[topic].result()
     partitions = [TopicPartition(topic, partition.id) for partition in description.partitions]
-    asked = [ConsumerGroupTopicPartitions(group, partitions)]
-    answer = admin.list_consumer_group_offsets(asked, request_timeout=PATIENCE)[group].result()
     return TopicState(
         topic=topic,
         incarnation=str(description.topic_id),
         low=_offsets(admin, partitions, _EARLIEST),
         end=_offsets(admin, partitions, _LATEST),
-        committed={seen.partition: seen.offset for seen in answer.topic_partitions if seen.offset >= 0},
+        committed=_committed(consumer, partitions),
         compacted=_is_compacted(admin, topic),
     )
+
+
+def _committed(consumer: Consumer, partitions: list[TopicPartition]) -> dict[int, int]:
+    """The offsets of the consumer's group, which it does not join: it subscribes to nothing.
+
+    AdminClient.list_consumer_group_offsets would do, but librdkafka 2.16.1 can crash the process in it when
+    the coordinator answers with an error, as it does while a broker is starting (seen in 1 of 12 starts).
+    """
+    found = consumer.committed(partitions, timeout=PATIENCE)
+    for seen in found:
+        if seen.error is not None:
+            raise KafkaException(seen.error)
+    return {seen.partition: seen.offset for seen in found if seen.offset >= 0}
 
 
 def _offsets(admin: AdminClient, partitions: list[TopicPartition], which: OffsetSpec) -> dict[int, int]:

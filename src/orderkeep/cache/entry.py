@@ -1,27 +1,22 @@
-"""What a cache holds: the whole HTTP response of an order, ready to be written to a connection."""
+"""What a cache holds: the answer to GET of an order, ready to be written behind status line and date."""
 
 import hashlib
 
 from orderkeep.storage.store import StoredOrder
 
-_HEAD = (
-    b"HTTP/1.1 200 OK\r\n"
-    b"content-type: application/json\r\n"
-    b"cache-control: private, no-cache\r\n"
-    b"vary: authorization\r\n"
-    b"x-content-type-options: nosniff\r\n"
-    b"x-orderkeep-cache: hit\r\n"
-)
+_HEAD = b"cache-control: private, no-cache\r\nvary: authorization\r\nx-content-type-options: nosniff\r\n"
+_REST = b"x-orderkeep-cache: hit\r\ncontent-type: application/json\r\n"
 _END = b"\r\n\r\n"
 _ETAG = b'etag: "'
 
 
 def render(order: StoredOrder) -> bytes:
-    """The response to GET, without `date`, which a server adds: it changes by the second."""
+    """The headers and the body of the answer to GET; the status line and `date` are the server's to say."""
     etag = hashlib.blake2b(order.payload, digest_size=12).hexdigest()
-    return b'%betag: "%b"\r\ncontent-length: %d\r\n\r\n%b' % (
+    return b'%betag: "%b"\r\n%bcontent-length: %d\r\n\r\n%b' % (
         _HEAD,
         etag.encode(),
+        _REST,
         len(order.payload),
         order.payload,
     )

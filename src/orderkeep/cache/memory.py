@@ -5,7 +5,7 @@ from collections import OrderedDict
 from orderkeep.cache.cache import CacheStatistics
 
 OVERHEAD = 350
-"""Bytes that an entry costs beside its own, seen by `orderkeep bench memory`: objects' heads, dict, allocator."""
+"""Bytes that an entry costs beside its own (objects' heads, dict, allocator), by `orderkeep bench memory`."""
 
 
 class MemoryCache:

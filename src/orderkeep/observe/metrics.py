@@ -65,7 +65,7 @@ METRICS: dict[MetricName, Metric] = {
         "both", Counter, "Requests by route and status.", ("route", "status")
     ),
     "orderkeep_reads_total": Metric(
-        "api", Counter, "Orders read by id: from the cache or past it.", ("source",)
+        "api", Counter, "Orders read by id: in the fast lane, from the cache, from the database.", ("source",)
     ),
     "orderkeep_cache_entries": Metric("api", Gauge, "Orders in the cache."),
     "orderkeep_cache_bytes": Metric("api", Gauge, "Bytes that the cache holds, its own overhead included."),

@@ -1,0 +1,199 @@
+"""What every source promises: everything in order, again until it is acknowledged, and nothing skipped."""
+
+import asyncio
+
+import pytest
+
+from orderkeep.sources.source import MAX_BYTES, MAX_MESSAGES
+from tests.contract.brokers import BROKERS, PARTITIONS, Broker, Headers
+from tests.contract.reading import Known, messages, opened, payloads, read, rest
+
+
+@pytest.fixture(params=BROKERS)
+def broker(request: pytest.FixtureRequest) -> Broker:
+    """Each broker with an empty topic."""
+    return BROKERS[request.param](request)
+
+
+@pytest.fixture
+def known() -> Known:
+    return Known()
+
+
+def publish(broker: Broker, *texts: str, partition: int = 0) -> None:
+    for text in texts:
+        broker.publish(text.encode(), partition)
+    broker.flush()
+
+
+def numbered(first: int, last: int) -> list[str]:
+    return [f"{number}" for number in range(first, last)]
+
+
+async def test_order(broker: Broker, known: Known) -> None:
+    """Every message comes once, and those of a partition in their order, with positions that grow."""
+    sent = {partition: numbered(0, 300 + partition) for partition in range(PARTITIONS)}
+    for partition, texts in sent.items():
+        publish(broker, *texts, partition=partition)
+    async with opened(broker.source(), known) as source:
+        batches = await read(source, sum(map(len, sent.values())))
+    for partition, texts in sent.items():
+        assert payloads(batches, partition) == [text.encode() for text in texts]
+        positions = [one.position for one in messages(batches) if one.partition == partition]
+        assert positions == list(range(len(texts)))
+    assert {fetched.source for fetched in batches} == set(known.asked)
+
+
+async def test_messages_to_come(broker: Broker, known: Known) -> None:
+    """A source that has read everything waits for what is published later."""
+    async with opened(broker.source(), known) as source:
+        for number in range(3):
+            fetching = asyncio.create_task(read(source, 1))
+            await asyncio.sleep(0)
+            publish(broker, str(number), partition=number)
+            assert payloads(await fetching) == [b"%d" % number]
+
+
+async def test_spans(broker: Broker, known: Known) -> None:
+    """A batch says for each partition what it holds of it: the spans follow each other without a gap."""
+    for partition in range(2):
+        publish(broker, *numbered(0, 50), partition=partition)
+    async with opened(broker.source(), known) as source:
+        batches = await read(source, 100)
+    reached = {0: 0, 1: 0}
+    for fetched in batches:
+        assert fetched.spans.keys() == {one.partition for one in fetched.messages}
+        for partition, span in fetched.spans.items():
+            positions = [one.position for one in fetched.messages if one.partition == partition]
+            assert (span.first, span.next) == (positions[0], positions[-1] + 1)
+            assert span.first == reached[partition]
+            assert span.end is None or span.end >= span.next
+            reached[partition] = span.next
+    assert reached == {0: 50, 1: 50}
+
+
+async def test_acknowledged(broker: Broker, known: Known) -> None:
+    """What is acknowledged does not come again; what is not does, to the next source of the group."""
+    publish(broker, *numbered(0, 5))
+    async with opened(broker.source(), known) as source:
+        stored = await read(source, 5)
+        known.store(stored)
+        for fetched in stored:
+            source.acknowledge(fetched)
+        publish(broker, *numbered(5, 8))
+        assert len(messages(await read(source, 3))) == 3
+    for _ in range(2):
+        async with opened(broker.source(), known) as source:
+            assert payloads(await read(source, 3)) == [b"5", b"6", b"7"]
+
+
+@pytest.mark.parametrize(
+    ("stored", "begins"),
+    [({0: 3, 1: 4}, {0: 3, 1: 4}), ({0: 8, 1: 8}, {0: 5, 1: 5}), ({1: 5}, {0: 0, 1: 5}), ({}, {0: 0, 1: 0})],
+    ids=["database behind", "broker behind", "a partition unknown", "database empty"],
+)
+async def test_begins_at_the_smaller_position(
+    broker: Broker, known: Known, stored: dict[int, int], begins: dict[int, int]
+) -> None:
+    """Reading begins at the smaller of both positions, and at the start when the database has none."""
+    publish(broker, *numbered(0, 5))
+    publish(broker, *numbered(0, 5), partition=1)
+    async with opened(broker.source(), known) as source:
+        for fetched in await read(source, 10):
+            source.acknowledge(fetched)
+    publish(broker, *numbered(5, 10))
+    publish(broker, *numbered(5, 10), partition=1)
+    known.positions = dict(stored)
+    async with opened(broker.source(), known) as source:
+        batches = await read(source, 20 - sum(begins.values()))
+    first = {one.partition: one.position for one in reversed(messages(batches))}
+    assert first == begins
+
+
+async def test_no_acknowledgement(broker: Broker, known: Known) -> None:
+    """A group that has acknowledged nothing begins where the database is."""
+    publish(broker, *numbered(0, 5))
+    known.positions = {0: 3}
+    async with opened(broker.source(), known) as source:
+        assert payloads(await read(source, 2)) == [b"3", b"4"]
+
+
+async def test_groups(broker: Broker, known: Known) -> None:
+    """Every group has acknowledgements of its own."""
+    publish(broker, *numbered(0, 4))
+    async with opened(broker.source("one"), known) as source:
+        for fetched in await read(source, 4):
+            source.acknowledge(fetched)
+    async with opened(broker.source("two"), known) as source:
+        assert len(messages(await read(source, 4))) == 4
+
+
+async def test_stop(broker: Broker, known: Known) -> None:
+    """After `stop` comes what was fetched before, without a gap, and then None."""
+    publish(broker, *numbered(0, 100))
+    async with opened(broker.source(), known) as source:
+        fetched = await source.fetch()
+        assert fetched is not None
+        source.stop()
+        batches = [fetched, *await rest(source)]
+    assert payloads(batches) == [b"%d" % number for number in range(len(messages(batches)))]
+
+
+async def test_stop_ends_a_waiting_fetch(broker: Broker, known: Known) -> None:
+    """`stop` ends a `fetch` that waits for messages, and what was acknowledged before counts."""
+    publish(broker, "a")
+    async with opened(broker.source(), known) as source:
+        stored = await read(source, 1)
+        fetching = asyncio.create_task(rest(source))
+        await asyncio.sleep(0)
+        source.stop()
+        assert await fetching == []
+        source.acknowledge(stored[0])
+        known.store(stored)
+    publish(broker, "b")
+    async with opened(broker.source(), known) as source:
+        assert payloads(await read(source, 1)) == [b"b"]
+
+
+KINDS: dict[str, tuple[bytes | None, bytes | None, Headers]] = {
+    "tombstone": (None, b"key", ()),
+    "empty": (b"", b"", ()),
+    "every byte": (bytes(range(256)), bytes(range(256)), ((b"name", bytes(range(256))),)),
+    "headers": (b"x", None, ((b"a", b"1"), (b"a", None), (b"", b""), ("Ж".encode(), b"2"))),
+}
+
+
+async def test_exactly(broker: Broker, known: Known) -> None:
+    """Payload, key and headers come exactly as they were sent, whatever they are, or are not."""
+    for payload, key, headers in KINDS.values():
+        broker.publish(payload, key=key, headers=headers)
+    broker.flush()
+    async with opened(broker.source(), known) as source:
+        found = messages(await read(source, len(KINDS)))
+    assert [(one.payload, one.key, one.headers) for one in found] == list(KINDS.values())
+
+
+async def test_bounds(broker: Broker, known: Known) -> None:
+    """No batch has more messages or more bytes than a batch may have."""
+    for number in range(12_000):
+        broker.publish(b"%d" % number, number % 2)
+    for number in range(24):
+        broker.publish(bytes([number]) * 900_000, 2)
+    broker.flush()
+    async with opened(broker.source(), known) as source:
+        batches = await read(source, 12_024)
+    assert max(len(fetched.messages) for fetched in batches) <= MAX_MESSAGES
+    assert max(sum(len(one.payload or b"") for one in fetched.messages) for fetched in batches) <= MAX_BYTES
+    assert payloads(batches, 2) == [bytes([number]) * 900_000 for number in range(24)]
+    assert payloads(batches, 0) == [b"%d" % number for number in range(0, 12_000, 2)]
+
+
+async def test_closed_with_messages_waiting(broker: Broker, known: Known) -> None:
+    """A source that is closed while it has more acknowledges none of that."""
+    publish(broker, *numbered(0, 20))
+    async with opened(broker.source(), known) as source:
+        assert await source.fetch() is not None
+        publish(broker, *numbered(20, 40), partition=1)
+    known.positions = {0: 0, 1: 0}
+    async with opened(broker.source(), known) as source:
+        assert len(messages(await read(source, 40))) == 40
