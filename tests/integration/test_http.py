@@ -1,6 +1,7 @@
 """What the API answers: orders byte for byte, lists page by page, and a problem for everything else."""
 
 import json
+import socket
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -10,7 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from orderkeep.order import MAX_BYTES
-from tests.service import Service
+from tests.service import Service, wait_until
 
 from .audit_scene import order
 
@@ -41,10 +42,20 @@ ODD["megabyte"] = odd("megabyte", b'"' + b"x" * PADDING + b'"')
 
 
 @pytest.fixture(scope="module")
-def filled(service: Service) -> Service:
+def filled(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Service:
     """The service with all the odd orders stored."""
-    service.publish(list(ODD.values()))
+    # The largest is more than Kafka's producer takes by default, which `orderkeep publish` does not mind.
+    largest = tmp_path_factory.mktemp("largest") / "order.json"
+    largest.write_bytes(ODD["megabyte"])
+    assert service.command("publish", "--file", str(largest)).returncode == 0
+    service.publish([payload for payload in ODD.values() if len(payload) < MAX_BYTES])
+    service.wait_until_acknowledged()
+    wait_until(lambda: cached(service) == len(ODD), "all are in memory")
     return service
+
+
+def cached(service: Service) -> int:
+    return int(httpx.get(f"{service.url}/health/ready").json()["cache"]["entries"])
 
 
 @pytest.fixture(scope="module")
@@ -145,8 +156,6 @@ def test_dots(filled: Service, dots: str) -> None:
 
 
 def raw_get(service: Service, target: str) -> bytes:
-    import socket
-
     place = urlsplit(service.url)
     with socket.create_connection((place.hostname, place.port), timeout=30) as connection:
         connection.sendall(f"GET {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode())

@@ -1,4 +1,4 @@
-"""An entry of the cache is a whole HTTP response with the order in it, byte for byte."""
+"""An entry of the cache is an HTTP response but for its first lines, with the order in it, byte for byte."""
 
 import hashlib
 import http.client
@@ -27,6 +27,8 @@ class Connection:
 
 
 def read(entry: bytes) -> http.client.HTTPResponse:
+    """The response behind the lines that the server writes before it."""
+    entry = b"HTTP/1.1 200 OK\r\ndate: Mon, 01 Jan 2024 00:00:00 GMT\r\n" + entry
     response = http.client.HTTPResponse(Connection(entry))  # type: ignore[arg-type]  # it only calls makefile
     response.begin()
     return response
@@ -56,10 +58,10 @@ def test_response(payload: bytes) -> None:
 
 
 def test_every_header_once() -> None:
-    """No header is repeated, and none is one that the server adds by itself."""
+    """No header is repeated, and only the date is the server's to say."""
     names = [name.lower() for name, _ in read(entry(MODEL)).getheaders()]
     assert len(names) == len(set(names))
-    assert not {"date", "server", "connection", "transfer-encoding"} & set(names)
+    assert not {"server", "connection", "transfer-encoding"} & set(names)
 
 
 def test_tag() -> None:

@@ -1,0 +1,160 @@
+"""The fast lane answers exactly as the server behind it would."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from orderkeep.api.app import create_app
+from orderkeep.api.fast_lane import MOST_CANDIDATES, MOST_TAILS, FastLane
+from orderkeep.api.guard import AllowedHosts
+from orderkeep.api.orders import order_routes
+from orderkeep.api.server import listen, serve
+from orderkeep.cache.entry import render
+from orderkeep.cache.memory import MemoryCache
+from orderkeep.cache.read_through import ReadThrough
+from orderkeep.observe.metrics import Metrics
+from orderkeep.storage.memory import MemoryStore
+from tests.orders import order, orders_batch
+
+TAIL = b" HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n"
+LAST = b"GET /orders/last HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+UIDS = ("one", "two", "a.b~c:d-e_f")
+
+GET_ONE = b"GET /orders/one" + TAIL
+FRAGMENTS = {
+    "get": GET_ONE,
+    "get another": b"GET /orders/two" + TAIL,
+    "get special": b"GET /orders/a.b~c:d-e_f" + TAIL,
+    "get missing": b"GET /orders/none" + TAIL,
+    "get escaped": b"GET /orders/on%65" + TAIL,
+    "get with query": b"GET /orders/one?x=1" + TAIL,
+    "get with fragment": b"GET /orders/one#x" + TAIL,
+    "get list": b"GET /orders/" + TAIL,
+    "head": b"HEAD /orders/one" + TAIL,
+    "conditional": b"GET /orders/one HTTP/1.1\r\nHost: localhost\r\nIf-None-Match: *\r\n\r\n",
+    "range": b"GET /orders/one HTTP/1.1\r\nHost: localhost\r\nRange: bytes=0-1\r\n\r\n",
+    "foreign host": b"GET /orders/one HTTP/1.1\r\nHost: elsewhere.example\r\n\r\n",
+    "two hosts": b"GET /orders/one HTTP/1.1\r\nHost: localhost\r\nHost: elsewhere.example\r\n\r\n",
+    "no host": b"GET /orders/one HTTP/1.1\r\n\r\n",
+    "old": b"GET /orders/one HTTP/1.0\r\nHost: localhost\r\n\r\n",
+    "body": b"GET /orders/one HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n\r\nbody",
+    "chunked": b"GET /orders/one HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "post": b"POST /orders/one HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nhi",
+    "post of a get": b"POST /orders/one HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%b"
+    % (len(GET_ONE), GET_ONE),
+    "expect": b"POST / HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\nx",
+    "blank line": b"\r\n",
+}
+
+
+@asynccontextmanager
+async def served(lane: FastLane | None, cache: MemoryCache, store: MemoryStore) -> AsyncIterator[int]:
+    app = create_app(order_routes(ReadThrough(store, cache), store), AllowedHosts([]), Metrics("api"))
+    listener = listen("127.0.0.1", 0, setting="")
+    port = listener.getsockname()[1]
+    stop = asyncio.Event()
+    serving = asyncio.create_task(serve(app, listener, stop, lane))
+    yield port
+    stop.set()
+    await serving
+
+
+async def filled() -> tuple[MemoryStore, MemoryCache]:
+    store, cache = MemoryStore(), MemoryCache(1_000_000)
+    await store.write(orders_batch([order(uid) for uid in UIDS]))
+    for stored in await store.orders(UIDS):
+        await cache.put_new(stored.order_uid, render(stored))
+    return store, cache
+
+
+async def say(port: int, chunks: Sequence[bytes]) -> bytes:
+    """What the server answers to these chunks, each a packet of its own, until it closes or falls silent."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    answer = bytearray()
+    try:
+        for chunk in chunks:
+            writer.write(chunk)
+            await asyncio.sleep(0.003)
+        async with asyncio.timeout(0.4):
+            while data := await reader.read(65_536):
+                answer += data
+    except (TimeoutError, ConnectionError):
+        pass
+    finally:
+        writer.close()
+    return re.sub(rb"date: [^\r]*\r\n", b"", bytes(answer))
+
+
+async def compare(scripts: Sequence[Sequence[bytes]]) -> FastLane:
+    """Say every script to both servers, and expect the same bytes."""
+    store, cache = await filled()
+    lane = FastLane(cache.lookup, AllowedHosts([]).allow)
+    async with served(lane, cache, store) as fast, served(None, cache, store) as plain:
+        for script in scripts:
+            answers = await asyncio.gather(say(fast, script), say(plain, script))
+            assert answers[0] == answers[1], script
+    return lane
+
+
+async def test_same_answers() -> None:
+    """Every kind of request, before and behind recognised ones, is answered as without the lane."""
+    known = [GET_ONE] * 4
+    scripts = [[*known, fragment, *known, LAST] for fragment in FRAGMENTS.values()]
+    lane = await compare(scripts)
+    assert lane.hits > len(scripts)
+
+
+async def test_cut_anywhere() -> None:
+    """A recognised request that arrives in two pieces is answered once, wherever it is cut."""
+    known = [GET_ONE] * 3
+    cuts = [[*known, GET_ONE[:at], GET_ONE[at:], LAST] for at in range(1, len(GET_ONE), 3)]
+    await compare(cuts)
+
+
+async def test_not_a_request_inside_a_body() -> None:
+    """The body of a request that was answered early is not taken for a request, though it looks like one."""
+    head = b"POST /orders/one HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(GET_ONE)
+    await compare([[GET_ONE, GET_ONE, GET_ONE, head, GET_ONE, GET_ONE, LAST]])
+
+
+@given(
+    names=st.lists(st.sampled_from(sorted(FRAGMENTS)), min_size=1, max_size=8),
+    cut=st.integers(1, 40),
+    merged=st.booleans(),
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+def test_any_sequence(names: list[str], cut: int, merged: bool) -> None:
+    """Any sequence of requests, cut or merged in any way, is answered as without the lane."""
+    parts = [FRAGMENTS[name] for name in names]
+    if merged:
+        whole = b"".join(parts)
+        parts = [whole[at : at + cut * 7] for at in range(0, len(whole), cut * 7)]
+    asyncio.run(compare([[GET_ONE, GET_ONE, GET_ONE, *parts, LAST]]))
+
+
+def test_sets_are_bounded() -> None:
+    """Tails without end do not fill the memory, and none is recognised on its first sight."""
+    lane = FastLane(lambda _uid: None, AllowedHosts([]).allow)
+    headers = [(b"host", b"localhost")]
+    for number in range(10 * MOST_CANDIDATES):
+        lane.judge(b"once %d" % number, headers)
+    assert not lane.judged
+    for number in range(10 * MOST_TAILS):
+        lane.judge(b"twice %d" % number, headers)
+        lane.judge(b"twice %d" % number, headers)
+        assert len(lane.judged) <= MOST_TAILS
+    assert len(lane._candidates) <= MOST_CANDIDATES
+
+
+@pytest.mark.parametrize("name", ["if-none-match", "range", "authorization", "content-length", "traceparent"])
+def test_what_is_not_plain(name: str) -> None:
+    """A tail with a header that changes the answer is never recognised."""
+    lane = FastLane(lambda _uid: None, AllowedHosts([]).allow)
+    for _ in range(3):
+        lane.judge(b"tail", [(b"host", b"localhost"), (name.encode(), b"1")])
+    assert not lane.judged
