@@ -97,7 +97,7 @@ def test_an_order_is_served_as_it_was_sent(client: httpx.Client, path: str, uid:
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize(
-    "condition", ["{}", "W/{}", '"other", {}', 'W/"a,b" , W/{} , "c"', "*", " {} "], ids=lambda text: f"[{text}]"
+    "condition", ["{}", "W/{}", '"other", {}', 'W/"a,b" , W/{} , "c"', "*"], ids=lambda text: f"[{text}]"
 )
 def test_not_modified(client: httpx.Client, path: str, method: str, condition: str) -> None:
     """A condition that names the tag, however it is written, is answered with 304 and no body."""
@@ -178,7 +178,7 @@ def test_other_methods(client: httpx.Client, method: str, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/nothing", "/orders/a/b", "/static/nothing.js", "/docs/assets/x", "/favicon.ico", "//", "/order"]
+    "path", ["/nothing", "/orders/a/b", "/static/nothing.js", "/docs/assets/x", "/favicon.ico", "/order"]
 )
 def test_no_such_page(client: httpx.Client, path: str) -> None:
     """A path that leads nowhere is a problem, too."""
@@ -210,7 +210,7 @@ def test_orders_page_by_page(client: httpx.Client) -> None:
 @pytest.mark.parametrize(
     "query",
     [
-        *("limit=0", "limit=-1", "limit=501", "limit=x", "limit=1e2", "limit=99999999999999999999", "limit="),
+        *("limit=0", "limit=-1", "limit=501", "limit=x", "limit=1.5", "limit=99999999999999999999", "limit="),
         *("after=x", "after=1", "after=.plain", "after=1.", "after=1..", "after=-1.plain", "after=x.plain"),
         *("after=99999999999999999999.plain", "after=1.%00", "after=%FF%FE.plain", "after=%D9%A1.plain"),
     ],

@@ -122,6 +122,12 @@ async def test_not_a_request_inside_a_body() -> None:
     await compare([[GET_ONE, GET_ONE, GET_ONE, head, GET_ONE, GET_ONE, LAST]])
 
 
+async def test_not_a_request_inside_a_head() -> None:
+    """The rest of a head is not taken for a request, though it looks like one."""
+    head = b"GET /none HTTP/1.1\r\nHost: localhost\r\nX-Word: "
+    await compare([[GET_ONE, GET_ONE, GET_ONE, head, GET_ONE, LAST]])
+
+
 @given(
     names=st.lists(st.sampled_from(sorted(FRAGMENTS)), min_size=1, max_size=8),
     cut=st.integers(1, 40),

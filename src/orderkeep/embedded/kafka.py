@@ -63,7 +63,7 @@ class KafkaServer(Server):
         java_command = [str(java()), *_JAVA_OPTIONS, "-cp", ":".join(map(str, kafka_class_path(self._say)))]
         end_leftovers(self.data, signal.SIGTERM)
         self.port = ports.choose(self.port or None, self.name)
-        self._controller_port = ports.choose(None, self.name)
+        self._controller_port = ports.choose(None, self.name, besides=self.port)
         settings = self._settings()
         if not (self.data / LOGS).exists():
             self._say("making Apache Kafka's storage")

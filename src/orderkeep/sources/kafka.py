@@ -9,6 +9,8 @@ from orderkeep.sources import kafka_client
 from orderkeep.sources.kafka_reader import Item, KafkaReader
 from orderkeep.sources.source import Fetched, Resume
 
+CLOSE_SECONDS = 5.0
+"""With the broker gone librdkafka waits for a commit on its way, for a minute: the thread is left to itself."""
 _LEAVING_SECONDS = 0.01
 
 
@@ -46,7 +48,9 @@ class KafkaSource:
         if self._reader is None:
             return
         self._reader.leave()
-        while self._reader.running:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + CLOSE_SECONDS
+        while self._reader.running and loop.time() < deadline:
             if not self._queue.empty():
                 self._queue.get_nowait()  # fetched and never stored: it will be delivered again
             await asyncio.sleep(_LEAVING_SECONDS)

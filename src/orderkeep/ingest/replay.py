@@ -1,0 +1,69 @@
+"""Putting a reject through the pipeline again: after the rules of an order, or the database, have changed.
+
+A replay is a redelivery of one message: the same decoding, the same writer, the same place in the source.
+So it can be repeated at will, and adds neither a second order nor a second reject.
+"""
+
+from typing import NamedTuple
+
+from orderkeep.errors import DataRefused
+from orderkeep.ingest.prepare import prepare
+from orderkeep.ingest.retry import within
+from orderkeep.storage.rejects import Reject, RejectStore, ReplayOutcome
+from orderkeep.storage.store import Accepted, Batch, Message, OrderReader, OrderWriter, SourceIdentity
+
+PATIENCE = 30.0
+"""Seconds that a person waits for a database that is away."""
+
+
+class Replay(NamedTuple):
+    """What became of a reject; `detail` is for people, such as the reason why it still is no order."""
+
+    reject_id: int
+    outcome: ReplayOutcome
+    detail: str
+
+
+async def replay(reject: Reject, writer: OrderWriter, orders: OrderReader, rejects: RejectStore) -> Replay:
+    """Decode and store the message again, and note what became of it.
+
+    `orders` has to read where `writer` writes. Raises `ServerUnavailable` when the database is away for
+    `PATIENCE` seconds, and `Fatal`; to replay again is right after either.
+    """
+    accepted, refused = prepare([_message(reject)])
+    if refused:
+        result = Replay(reject.id, "rejected", f"{refused[0].kind}: {refused[0].reason}")
+    else:
+        # Noted first: whenever this process ends, an order that comes from a reject has its explanation.
+        await _note(rejects, Replay(reject.id, "begun", ""))
+        result = await _store(reject, accepted[0], writer, orders)
+    await _note(rejects, result)
+    return result
+
+
+async def _store(reject: Reject, accepted: Accepted, writer: OrderWriter, orders: OrderReader) -> Replay:
+    source = SourceIdentity(reject.source, reject.topic, reject.incarnation)
+    # No group and no progress: how far the source is read does not change.
+    batch = Batch(source, "", [accepted], [], {})
+    try:
+        counts = await within(PATIENCE, lambda: writer.write(batch))
+    except DataRefused as error:
+        return Replay(reject.id, "rejected", f"{error.kind}: {error.reason}")
+    uid = accepted.order.order_uid
+    if counts.get("stored"):
+        return Replay(reject.id, "stored", f"order {uid}")
+    if counts.get("duplicate"):
+        return Replay(reject.id, "duplicate", f"order {uid} is stored with the same bytes")
+    # A conflict that is kept already is a redelivery, and so is an order that an earlier replay has stored.
+    found = await within(PATIENCE, lambda: orders.order(uid))
+    if found is not None and found.payload == accepted.payload:
+        return Replay(reject.id, "redelivered", f"order {uid} was stored from it before")
+    return Replay(reject.id, "conflict", f"another order is stored under the uid {uid}")
+
+
+async def _note(rejects: RejectStore, replayed: Replay) -> None:
+    await within(PATIENCE, lambda: rejects.record_replay(*replayed))
+
+
+def _message(reject: Reject) -> Message:
+    return Message(reject.partition, reject.position, reject.payload, reject.key, reject.headers)

@@ -1,0 +1,106 @@
+"""Rejects in PostgreSQL: by page, by id, all of them in a stream, and what replays made of them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from orderkeep.storage.postgres_connection import connect, make_pool
+from orderkeep.storage.postgres_errors import translated
+from orderkeep.storage.queries import QUERIES
+from orderkeep.storage.rejects import Reject, RejectFilter, RejectSummary, ReplayOutcome
+
+if TYPE_CHECKING:
+    from asyncpg import Connection, Pool
+
+STATEMENT_SECONDS = 30.0
+"""A list that is filtered by topic may read the whole table: about a second for a million rejects."""
+CHUNK = 16
+"""Rejects that a stream holds at a time, each of up to what the broker takes."""
+
+
+class PostgresRejects:
+    """A `RejectStore` over `size` connections for reading, and one of its own for noting replays.
+
+    All are made when they are needed. Replays are noted at the host of `url` that can write.
+    """
+
+    def __init__(self, url: str, size: int = 2) -> None:
+        self._url = url
+        self._size = size
+        self._made: Pool[Any] | None = None
+        self._making = asyncio.Lock()
+        self._noting: Connection[Any] | None = None
+
+    async def page(
+        self, wanted: RejectFilter, limit: int, before_id: int | None = None
+    ) -> list[RejectSummary]:
+        async with self._reading() as connection:
+            rows = await connection.fetch(QUERIES["reject_page"], *_columns(wanted), before_id, limit)
+            return [RejectSummary(*row) for row in rows]
+
+    async def get(self, reject_id: int) -> Reject | None:
+        async with self._reading() as connection:
+            row = await connection.fetchrow(QUERIES["reject_by_id"], reject_id)
+            return _reject(row) if row else None
+
+    async def count(self, wanted: RejectFilter) -> int:
+        async with self._reading() as connection:
+            return int(await connection.fetchval(QUERIES["count_rejects"], *_columns(wanted)))
+
+    async def iterate(self, wanted: RejectFilter) -> AsyncIterator[Reject]:
+        async with self._reading() as connection:
+            last = int(await connection.fetchval(QUERIES["last_reject"]))
+        done = 0
+        while chunk := await self._chunk(wanted, done, last):
+            for reject in chunk:
+                yield reject
+            done = chunk[-1].id
+
+    async def record_replay(self, reject_id: int, outcome: ReplayOutcome, detail: str) -> None:
+        try:
+            with translated():
+                if self._noting is None:
+                    self._noting = await connect(self._url, "replay", writable=True)
+                await self._noting.execute(QUERIES["record_replay"], reject_id, outcome, detail)
+        except BaseException:
+            # Cancelled or failed in the middle: what the connection is doing is not known any more.
+            if self._noting is not None:
+                self._noting.terminate()
+                self._noting = None
+            raise
+
+    async def close(self) -> None:
+        if self._made is not None:
+            self._made.terminate()
+        if self._noting is not None:
+            self._noting.terminate()
+
+    async def _chunk(self, wanted: RejectFilter, after: int, last: int) -> list[Reject]:
+        async with self._reading() as connection:
+            rows = await connection.fetch(QUERIES["rejects_between"], *_columns(wanted), after, last, CHUNK)
+            return [_reject(row) for row in rows]
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[Any]:
+        with translated():
+            pool = await self._pool()
+            async with pool.acquire() as connection, connection.transaction(readonly=True):
+                await connection.execute(QUERIES["plan_for_values"])
+                yield connection
+
+    async def _pool(self) -> "Pool[Any]":
+        async with self._making:
+            if self._made is None:
+                self._made = await make_pool(self._url, "rejects", self._size, STATEMENT_SECONDS)
+        return self._made
+
+
+def _columns(wanted: RejectFilter) -> tuple[object, ...]:
+    return wanted.kind, wanted.topic, wanted.since, wanted.until
+
+
+def _reject(row: Sequence[Any]) -> Reject:
+    *summary, incarnation, key, headers, payload, sha256, stored = row
+    pairs = tuple(zip(headers[::2], headers[1::2], strict=True))
+    return Reject(*summary, incarnation, key, pairs, payload, sha256.hex(), stored)
