@@ -10,7 +10,7 @@ from orderkeep.sources.kafka_reader import Item, KafkaReader
 from orderkeep.sources.source import Fetched, Resume
 
 CLOSE_SECONDS = 5.0
-"""With the broker gone librdkafka waits for a commit on its way, for a minute: the thread is left to itself."""
+"""With the broker gone librdkafka waits a minute for a commit on its way: the thread is left to itself."""
 _LEAVING_SECONDS = 0.01
 
 

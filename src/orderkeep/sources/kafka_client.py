@@ -110,13 +110,17 @@ def is_no_topic(error: KafkaError) -> bool:
 def offset_gone(topic: str, partition: int, wanted: int, low: int, high: int) -> OffsetGone:
     """The error for a position that the partition, from `low` to `high`, does not have."""
     where = f"partition {partition} of {topic}"
+    # A group without progress begins at the beginning, and what is stored already is stored once.
+    remedy = "to go on with what is there, give ingest a new name in ORDERKEEP_KAFKA_GROUP"
     if wanted < low:
         return OffsetGone(
             f"{where} begins at {low:,}, and {wanted:,} was to be read next: {low - wanted:,} messages were "
-            "deleted before they were stored",
+            f"deleted before they were stored; {remedy}",
             missing=low - wanted,
         )
-    return OffsetGone(f"{where} ends at {high:,}, and {wanted:,} was to be read next: the topic lost its end")
+    return OffsetGone(
+        f"{where} ends at {high:,}, and {wanted:,} was to be read next: it lost its end; {remedy}"
+    )
 
 
 def make_admin(options: Options) -> AdminClient:
