@@ -7,8 +7,11 @@ import asyncpg
 import pytest
 
 from orderkeep.storage.memory import MemoryStore
+from orderkeep.storage.memory_rejects import MemoryRejects
 from orderkeep.storage.postgres_reader import PostgresReader
+from orderkeep.storage.postgres_rejects import PostgresRejects
 from orderkeep.storage.postgres_writer import PostgresWriter
+from orderkeep.storage.rejects import RejectStore
 from orderkeep.storage.store import OrderReader, OrderWriter
 from tests.conftest import Database
 
@@ -36,6 +39,8 @@ class Stores(Protocol):
     def rejects(self) -> list[Reject]:
         """All of them, by position."""
 
+    def reject_store(self) -> RejectStore: ...
+
 
 class MemoryStores:
     def __init__(self) -> None:
@@ -54,9 +59,12 @@ class MemoryStores:
                 *(one.message.partition, one.message.position, one.kind, one.reason),
                 *(one.message.payload, one.message.key, one.message.headers, one.order_uid),
             )
-            for one in self._store.rejects.values()
+            for one, _ in self._store.rejects.values()
         ]
         return sorted(kept, key=lambda reject: reject[:2])
+
+    def reject_store(self) -> RejectStore:
+        return MemoryRejects(self._store)
 
 
 class PostgresStores:
@@ -77,6 +85,9 @@ class PostgresStores:
             " from rejected_messages order by partition, position"
         )
         return [_reject(row) for row in rows]
+
+    def reject_store(self) -> RejectStore:
+        return PostgresRejects(self._database.ingest_url)
 
 
 def _reject(row: asyncpg.Record) -> Reject:

@@ -27,7 +27,8 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._orders: dict[str, tuple[Accepted, _Origin, datetime]] = {}
-        self.rejects: dict[tuple[_Origin, bytes], Refused] = {}
+        self.rejects: dict[tuple[_Origin, bytes], tuple[Refused, datetime]] = {}
+        """By place and hash, in the order in which they were kept."""
         self._positions: dict[tuple[str, SourceIdentity, int], tuple[Position, datetime]] = {}
         self._followers: set[asyncio.Queue[list[str]]] = set()
 
@@ -41,7 +42,7 @@ class MemoryStore:
             if outcome == "stored":
                 stored.append(accepted.order.order_uid)
         for refused in batch.refused:
-            counts[self._refuse(batch.source, refused)] += 1
+            counts[self._refuse(batch.source, refused, now)] += 1
         for partition, position in batch.progress.items():
             self._advance((batch.group, batch.source, partition), position, now)
         for follower in self._followers:
@@ -120,15 +121,15 @@ class MemoryStore:
         if known.payload == accepted.payload:
             return "duplicate"
         reason = f"another order is stored under the uid {uid}"
-        return self._refuse(source, Refused(accepted.message, "conflict", reason, uid))
+        return self._refuse(source, Refused(accepted.message, "conflict", reason, uid), now)
 
-    def _refuse(self, source: SourceIdentity, refused: Refused) -> Outcome:
+    def _refuse(self, source: SourceIdentity, refused: Refused, now: datetime) -> Outcome:
         message = refused.message
         digest = sha256(message.payload or b"").digest()
         key = ((source, message.partition, message.position), digest)
         if key in self.rejects:
             return "redelivered"
-        self.rejects[key] = refused
+        self.rejects[key] = refused, now
         return "conflict" if refused.kind == "conflict" else "rejected"
 
     def _advance(self, key: tuple[str, SourceIdentity, int], position: Position, now: datetime) -> None:

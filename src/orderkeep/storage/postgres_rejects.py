@@ -17,6 +17,7 @@ STATEMENT_SECONDS = 30.0
 """A list that is filtered by topic may read the whole table: about a second for a million rejects."""
 CHUNK = 16
 """Rejects that a stream holds at a time, each of up to what the broker takes."""
+DETAIL_CHARACTERS = 1_000
 
 
 class PostgresRejects:
@@ -31,6 +32,7 @@ class PostgresRejects:
         self._made: Pool[Any] | None = None
         self._making = asyncio.Lock()
         self._noting: Connection[Any] | None = None
+        self._one_at_a_time = asyncio.Lock()
 
     async def page(
         self, wanted: RejectFilter, limit: int, before_id: int | None = None
@@ -58,23 +60,26 @@ class PostgresRejects:
             done = chunk[-1].id
 
     async def record_replay(self, reject_id: int, outcome: ReplayOutcome, detail: str) -> None:
-        try:
-            with translated():
-                if self._noting is None:
-                    self._noting = await connect(self._url, "replay", writable=True)
-                await self._noting.execute(QUERIES["record_replay"], reject_id, outcome, detail)
-        except BaseException:
-            # Cancelled or failed in the middle: what the connection is doing is not known any more.
-            if self._noting is not None:
-                self._noting.terminate()
-                self._noting = None
-            raise
+        async with self._one_at_a_time:
+            try:
+                with translated():
+                    if self._noting is None:
+                        self._noting = await connect(self._url, "replay", writable=True)
+                    await self._noting.execute(QUERIES["record_replay"], reject_id, outcome, _clean(detail))
+            except BaseException:
+                # Cancelled or failed in the middle: what the connection is doing is not known any more.
+                self._drop()
+                raise
 
     async def close(self) -> None:
         if self._made is not None:
             self._made.terminate()
+        self._drop()
+
+    def _drop(self) -> None:
         if self._noting is not None:
             self._noting.terminate()
+            self._noting = None
 
     async def _chunk(self, wanted: RejectFilter, after: int, last: int) -> list[Reject]:
         async with self._reading() as connection:
@@ -104,3 +109,8 @@ def _reject(row: Sequence[Any]) -> Reject:
     *summary, incarnation, key, headers, payload, sha256, stored = row
     pairs = tuple(zip(headers[::2], headers[1::2], strict=True))
     return Reject(*summary, incarnation, key, pairs, payload, sha256.hex(), stored)
+
+
+def _clean(detail: str) -> str:
+    """Text that PostgreSQL takes, whatever garbage it quotes."""
+    return detail[:DETAIL_CHARACTERS].encode(errors="backslashreplace").decode().replace("\0", "\\0")
