@@ -5,22 +5,27 @@ Whatever a command imports is imported by the command, so that `--help` answers 
 
 import socket
 import sys
-from collections.abc import Coroutine, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from orderkeep.errors import ConfigurationError, OrderkeepError, ServerUnavailable
-from orderkeep.settings import Settings, load
+from orderkeep.cli_rejects import rejects
+from orderkeep.errors import ConfigurationError, OrderkeepError, ServerUnavailable, Transient
+from orderkeep.invocation import (
+    EXIT_FATAL,
+    EXIT_FOUND,
+    EXIT_INTERRUPTED,
+    EXIT_UNAVAILABLE,
+    end,
+    run,
+    settings_in_force,
+    take_settings,
+)
 
 if TYPE_CHECKING:
     from orderkeep.publish.run import PublishReport
-
-EXIT_FOUND = 1  # the command did its work, and what it found is bad
-EXIT_FATAL = 2  # the set-up is wrong; the line printed says what to do
-EXIT_UNAVAILABLE = 3  # a server does not answer; the line printed says which
-EXIT_INTERRUPTED = 130
 
 app = App(
     name="orderkeep",
@@ -29,20 +34,18 @@ app = App(
     "`orderkeep config` lists them all.",
     help_format="markdown",
 )
-
-_flags: dict[str, Any] = {}
-
+app.command(rejects)
 
 def main() -> None:
     """Run the command of the command line, and exit: errors are one line on standard error."""
     try:
-        app(_take_settings(sys.argv[1:]), exit_on_error=False, print_error=False)
+        app(take_settings(sys.argv[1:]), exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        _exit(f"{error}. See `orderkeep --help`", EXIT_FATAL)
-    except ServerUnavailable as error:
-        _exit(str(error), EXIT_UNAVAILABLE)
+        end(f"{error}. See `orderkeep --help`", EXIT_FATAL)
+    except (ServerUnavailable, Transient) as error:
+        end(str(error), EXIT_UNAVAILABLE)
     except OrderkeepError as error:
-        _exit(str(error), EXIT_FATAL)
+        end(str(error), EXIT_FATAL)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
@@ -58,7 +61,7 @@ def serve() -> None:
     """
     from orderkeep.compose import run_serve
 
-    _run(run_serve(_settings(service=True)))
+    run(run_serve(settings_in_force(service=True)))
 
 
 @app.command
@@ -66,7 +69,7 @@ def ingest(*, fd: Annotated[int | None, Parameter(show=False)] = None) -> None:
     """Read the broker into PostgreSQL, until Ctrl-C. Run as many as the topic has partitions."""
     from orderkeep.compose import run_ingest
 
-    _run(run_ingest(_settings(service=True), _handed_down(fd)))
+    run(run_ingest(settings_in_force(service=True), _handed_down(fd)))
 
 
 @app.command
@@ -74,7 +77,7 @@ def api(*, fd: Annotated[int | None, Parameter(show=False)] = None) -> None:
     """Serve orders over HTTP, and the page, until Ctrl-C."""
     from orderkeep.compose import run_api
 
-    _run(run_api(_settings(service=True), _handed_down(fd)))
+    run(run_api(settings_in_force(service=True), _handed_down(fd)))
 
 
 @app.command
@@ -82,8 +85,8 @@ def migrate() -> None:
     """Bring the database to the version that this program needs. Safe to run at any time."""
     from orderkeep.storage.migrate import migrate as bring_up
 
-    url = _settings().migrate_url
-    applied = _run(bring_up(url, say=print))
+    url = settings_in_force().migrate_url
+    applied = run(bring_up(url, say=print))
     print(f"{applied} migrations applied" if applied else "the database is up to date")
 
 
@@ -120,7 +123,7 @@ def publish(
     from orderkeep.compose import run_publish
 
     report = run_publish(
-        _settings(),
+        settings_in_force(),
         file=file,
         seed=seed,
         bad=share(bad),
@@ -147,9 +150,9 @@ def audit(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = F
     from orderkeep.audit import audit as examine
     from orderkeep.audit import progress_bar
 
-    settings = _settings()
+    settings = settings_in_force()
     with progress_bar(enabled=not as_json) as progress:
-        report = _run(
+        report = run(
             examine(
                 brokers=settings.kafka_brokers,
                 kafka_options=settings.kafka_options,
@@ -177,7 +180,7 @@ def config(
     """
     from orderkeep.settings_pages import show
 
-    print(show(_settings(), form), end="")
+    print(show(settings_in_force(), form), end="")
 
 
 @app.command
@@ -213,11 +216,13 @@ def demo(
     data
         The folder of the servers' data.
     """
+    if find_spec("psutil") is None:
+        raise ConfigurationError("the demo starts servers of its own: install `orderkeep[embedded]`")
     from orderkeep.demo import Demo, run_demo
 
     for_seconds = None if duration is None else seconds(duration)
     what = Demo(broker=broker, seconds=for_seconds, rate=rate, bad=share(bad), as_json=as_json, data=data)
-    if not run_demo(_settings(), what, reset=reset):
+    if not run_demo(settings_in_force(), what, reset=reset):
         sys.exit(EXIT_FOUND)
 
 
@@ -272,52 +277,12 @@ def share(text: str) -> float:
     return value
 
 
-def _take_settings(arguments: Sequence[str]) -> list[str]:
-    """Put the flags that are settings aside, and return the rest of the command line."""
-    rest: list[str] = []
-    waiting = list(arguments)
-    while waiting:
-        word = waiting.pop(0)
-        name, equals, value = word.removeprefix("--").partition("=")
-        name = name.replace("-", "_")
-        if word.startswith("--") and name in Settings.model_fields:
-            if not equals and not waiting:
-                raise ConfigurationError(f"{word} needs a value")
-            _flags[name] = value if equals else waiting.pop(0)
-        else:
-            rest.append(word)
-    return rest
-
-
 def _handed_down(fd: int | None) -> socket.socket | None:
     """The listening socket that a parent process opened for us."""
     return None if fd is None else socket.socket(fileno=fd)
-
-
-def _settings(*, service: bool = False) -> Settings:
-    """The settings in force. A service logs as they say; a command that a person waits for, only trouble."""
-    from orderkeep.observe.logs import configure
-
-    settings = load(_flags)
-    if service:
-        configure(settings.log_format, settings.log_level)
-    else:
-        configure("console", "warning")
-    return settings
-
-
-def _run(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    import uvloop
-
-    return uvloop.run(coroutine)
 
 
 def _print_report(report: "PublishReport") -> None:
     print(f"published {report.delivered:,} of {report.sent:,} messages in {report.seconds:.1f} s")
     if report.delivered < report.sent:
         sys.exit(EXIT_FOUND)
-
-
-def _exit(message: str, code: int) -> None:
-    print(f"orderkeep: {message}", file=sys.stderr)
-    sys.exit(code)

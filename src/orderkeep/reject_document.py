@@ -5,16 +5,16 @@ Bytes are `text` where they are UTF-8, else `base64`: either gives back exactly 
 
 from base64 import b64encode
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from orderkeep.storage.rejects import Reject, RejectSummary
 
 
-class Content(Struct, frozen=True):
-    """Bytes as one of the two."""
+class Content(Struct, frozen=True, omit_defaults=True):
+    """Bytes as one of the two; the other is left out."""
 
-    text: str | UnsetType = UNSET
-    base64: str | UnsetType = UNSET
+    text: str | None = None
+    base64: str | None = None
 
 
 class Header(Struct, frozen=True):
@@ -39,32 +39,25 @@ class RejectDocument(RejectSummary, frozen=True):
 
 def document(reject: Reject) -> RejectDocument:
     """The JSON form of a reject, for `msgspec.json.encode`."""
-    text, base64 = _text_or_base64(reject.payload)
+    payload = _content(reject.payload) if reject.payload is not None else Content()
     return RejectDocument(
         **{name: getattr(reject, name) for name in RejectSummary.__struct_fields__},
         incarnation=reject.incarnation,
-        key=_content(reject.key),
-        headers=[Header(_named(name), _content(value)) for name, value in reject.headers],
+        key=None if reject.key is None else _content(reject.key),
+        headers=[_header(*pair) for pair in reject.headers],
         sha256=reject.sha256,
-        text=text,
-        base64=base64,
+        text=payload.text,
+        base64=payload.base64,
         stored_text=None if reject.stored is None else reject.stored.decode(),
     )
 
 
-def _content(value: bytes | None) -> Content | None:
-    return None if value is None else _named(value)
+def _header(name: bytes, value: bytes | None) -> Header:
+    return Header(_content(name), None if value is None else _content(value))
 
 
-def _named(value: bytes) -> Content:
-    text, base64 = _text_or_base64(value)
-    return Content(text=text) if text is not None else Content(base64=base64 or "")
-
-
-def _text_or_base64(value: bytes | None) -> tuple[str | None, str | None]:
-    if value is None:
-        return None, None
+def _content(value: bytes) -> Content:
     try:
-        return value.decode(), None
+        return Content(text=value.decode())
     except UnicodeDecodeError:
-        return None, b64encode(value).decode()
+        return Content(base64=b64encode(value).decode())

@@ -247,7 +247,7 @@ ALMOST = st.lists(
 
 
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
 )
 @given(data=st.one_of(st.binary(max_size=2_000), ALMOST))
 def test_any_bytes(filled: Service, data: bytes) -> None:

@@ -57,7 +57,7 @@ class AnyUse(RuleBasedStateMachine):
     def put(self, uid: str, size: int, *, read: bool) -> None:
         entry, before = self.entry(uid, size), self.held()
         now((self.cache.put_read if read else self.cache.put_new)(uid, entry))
-        if uid not in before:
+        if uid not in before or not read:  # what is announced is warm, though a restore may have brought it
             self.touch(uid)
         gone = before - self.held()
         fits = cost(uid, len(entry)) <= self.limit

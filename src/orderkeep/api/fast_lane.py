@@ -137,20 +137,20 @@ class FastLaneProtocol(BoundedProtocol):
         super().data_received(data)
         if (
             0 < len(tail) <= LONGEST_TAIL
+            and not self.transport.is_closing()
             and self._messages == before + 1
             and self._message_complete
             and self.scope["http_version"] == "1.1"
             and self.cycle.keep_alive
-            and not self.transport.is_closing()
         ):
             self._lane.judge(tail, self.headers)
 
     def _rest(self) -> None:
         """Idle again when the message and its response are both complete, and nothing is waiting."""
         self._idle = (
-            self._message_complete
+            not self.transport.is_closing()
+            and self._message_complete
             and self.cycle.response_complete
             and self.cycle.keep_alive
             and not self.pipeline
-            and not self.transport.is_closing()
         )

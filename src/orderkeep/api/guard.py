@@ -3,14 +3,18 @@
 import ipaddress
 from collections.abc import Iterable
 
+import msgspec
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
+from orderkeep.api.problems import PROBLEM_JSON, Problem
 from orderkeep.observe.metrics import Metrics
 
-_REFUSAL = (
-    b'{"type":"about:blank","title":"Misdirected Request","status":421,'
-    b'"detail":"The Host header names no host of this service; see ORDERKEEP_HTTP_ALLOWED_HOSTS."}'
+_NOT_ONE_HOST = Problem("Bad Request", 400, "A request names its host exactly once (RFC 9112, 3.2).")
+_FOREIGN_HOST = Problem(
+    "Misdirected Request",
+    421,
+    "The Host header names no host of this service; see ORDERKEEP_HTTP_ALLOWED_HOSTS.",
 )
 
 
@@ -48,10 +52,10 @@ class Guard:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
-        host = next((value for name, value in scope["headers"] if name == b"host"), b"")
-        if not self._hosts.allow(host.decode("latin-1")):
-            await _refuse(send)
-            self._metrics.add("orderkeep_http_requests_total", 1, "", "421")
+        refusal = self._judge(scope)
+        if refusal is not None:
+            await _send(send, refusal)
+            self._metrics.add("orderkeep_http_requests_total", 1, "", str(refusal.status))
             return
 
         async def counted(message: Message) -> None:
@@ -62,11 +66,21 @@ class Guard:
 
         await self._app(scope, receive, counted)
 
+    def _judge(self, scope: HTTPScope) -> Problem | None:
+        """Why the request is refused, or None: it has to name one host, and one of ours."""
+        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        if not hosts and scope["http_version"] == "1.0":
+            return None  # HTTP/1.0 knows no Host, and no browser speaks it
+        if len(hosts) != 1:
+            return _NOT_ONE_HOST
+        return None if self._hosts.allow(hosts[0]) else _FOREIGN_HOST
 
-async def _refuse(send: Send) -> None:
-    headers = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(_REFUSAL))]
-    await send({"type": "http.response.start", "status": 421, "headers": headers})
-    await send({"type": "http.response.body", "body": _REFUSAL, "more_body": False})
+
+async def _send(send: Send, problem: Problem) -> None:
+    body = msgspec.json.encode(problem)
+    headers = [(b"content-type", PROBLEM_JSON.encode()), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 def _without_port(host: str) -> str:

@@ -30,7 +30,10 @@ def running(settings: Settings, data: Path, say: Say, *, reset: bool) -> Iterato
         postgres = stack.enter_context(PostgresServer(data / "postgres", say=say))
         kafka = stack.enter_context(KafkaServer(data / "kafka", say=say))
         kafka.create_topic(settings.kafka_topic, PARTITIONS)
-        yield settings.model_copy(update={**_provision(postgres), "kafka_brokers": kafka.bootstrap})
+        # A demo that was killed is still a member of the group until its session ends, 45 s by default.
+        options = {"session.timeout.ms": 6_000, **settings.kafka_options}
+        reached = {"kafka_brokers": kafka.bootstrap, "kafka_options": options, **_provision(postgres)}
+        yield settings.model_copy(update=reached)
 
 
 def _provision(postgres: PostgresServer) -> dict[str, str]:

@@ -116,10 +116,8 @@ class MemoryStore:
             self._orders[uid] = (accepted, origin, now)
             return "stored"
         known, known_origin, _ = self._orders[uid]
-        if known_origin == origin:
-            return "redelivered"
         if known.payload == accepted.payload:
-            return "duplicate"
+            return "redelivered" if known_origin == origin else "duplicate"
         reason = f"another order is stored under the uid {uid}"
         return self._refuse(source, Refused(accepted.message, "conflict", reason, uid), now)
 

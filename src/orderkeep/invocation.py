@@ -1,0 +1,57 @@
+"""What every command shares: how it gets its settings, runs, and ends."""
+
+import sys
+from collections.abc import Coroutine, Sequence
+from typing import Any
+
+from orderkeep.errors import ConfigurationError
+from orderkeep.settings import Settings, load
+
+EXIT_FOUND = 1  # the command did its work, and what it found is bad
+EXIT_FATAL = 2  # the set-up is wrong; the line printed says what to do
+EXIT_UNAVAILABLE = 3  # a server does not answer; the line printed says which
+EXIT_INTERRUPTED = 130
+
+_flags: dict[str, Any] = {}
+
+
+def take_settings(arguments: Sequence[str]) -> list[str]:
+    """Put the flags that are settings aside, and return the rest of the command line."""
+    rest: list[str] = []
+    waiting = list(arguments)
+    while waiting:
+        word = waiting.pop(0)
+        name, equals, value = word.removeprefix("--").partition("=")
+        name = name.replace("-", "_")
+        if word.startswith("--") and name in Settings.model_fields:
+            if not equals and not waiting:
+                raise ConfigurationError(f"{word} needs a value")
+            _flags[name] = value if equals else waiting.pop(0)
+        else:
+            rest.append(word)
+    return rest
+
+
+def settings_in_force(*, service: bool = False) -> Settings:
+    """The settings of this run. A service logs as they say; a command that a person waits for, only trouble."""
+    from orderkeep.observe.logs import configure
+
+    settings = load(_flags)
+    if service:
+        configure(settings.log_format, settings.log_level)
+    else:
+        configure("console", "warning")
+    return settings
+
+
+def run(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run it to its end in a new event loop."""
+    import uvloop
+
+    return uvloop.run(coroutine)
+
+
+def end(message: str, code: int) -> None:
+    """Exit with one line on standard error."""
+    sys.stderr.write(f"orderkeep: {message}\n")
+    sys.exit(code)
