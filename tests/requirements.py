@@ -1,4 +1,4 @@
-"""What a test needs of the machine: without it the test is skipped by name, or fails where all is required."""
+"""What a test needs of the machine; one that lacks it is skipped by name, or fails where all is required."""
 
 import os
 

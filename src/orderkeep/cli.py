@@ -36,6 +36,7 @@ app = App(
 )
 app.command(rejects)
 
+
 def main() -> None:
     """Run the command of the command line, and exit: errors are one line on standard error."""
     try:

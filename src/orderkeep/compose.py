@@ -5,8 +5,9 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import structlog
@@ -17,12 +18,14 @@ from orderkeep.api.guard import AllowedHosts, is_loopback
 from orderkeep.api.health import api_health_routes, ingest_health_routes
 from orderkeep.api.orders import order_routes
 from orderkeep.api.page import page_routes
+from orderkeep.api.rejects import reject_routes
 from orderkeep.api.server import address, listen, serve
 from orderkeep.cache.memory import MemoryCache
 from orderkeep.cache.read_through import ReadThrough
 from orderkeep.cache.warm import Warmer
 from orderkeep.errors import ConfigurationError, DatabaseWentBack
 from orderkeep.ingest.pipeline import Pipeline
+from orderkeep.ingest.replay import Replay, ReplayReport, replay
 from orderkeep.ingest.retry import within
 from orderkeep.observe.ingest import IngestObserver
 from orderkeep.observe.metrics import Metrics
@@ -37,7 +40,9 @@ from orderkeep.sources.kafka import KafkaSource
 from orderkeep.sources.source import Source
 from orderkeep.storage.migrate import check_migrated
 from orderkeep.storage.postgres_reader import PostgresReader
+from orderkeep.storage.postgres_rejects import PostgresRejects
 from orderkeep.storage.postgres_writer import PostgresWriter
+from orderkeep.storage.rejects import Reject, RejectFilter, RejectStore
 from orderkeep.supervise import Service, keep_all_up
 
 START_SECONDS = 10.0
@@ -84,6 +89,7 @@ async def run_api(settings: Settings, listener: socket.socket | None = None) -> 
     await within(START_SECONDS, lambda: check_migrated(settings.read_url))
     metrics = Metrics("api")
     reader = PostgresReader(settings.read_url, settings.database_pool)
+    rejects = PostgresRejects(settings.read_url)
     cache = MemoryCache(settings.cache_max_bytes, settings.cache_max_orders)
     orders = ReadThrough(reader, cache)
     warmer = Warmer(reader, cache)
@@ -92,6 +98,7 @@ async def run_api(settings: Settings, listener: socket.socket | None = None) -> 
     routes = [
         *order_routes(orders, reader),
         *api_health_routes(reader, cache, warmer, orders, lane, metrics),
+        *reject_routes(rejects),
         *page_routes(),
     ]
     app = create_app(routes, hosts, metrics)
@@ -103,6 +110,7 @@ async def run_api(settings: Settings, listener: socket.socket | None = None) -> 
             await _run_together(stop, warming, serving, leader=serving)
         finally:
             await reader.close()
+            await rejects.close()
         log.info("stopped", role="api", finished=True)
 
 
@@ -152,6 +160,54 @@ def run_publish(
         return publish(publisher, messages, count=count, rate=rate, seconds=seconds, progress=progress)
     finally:
         publisher.close()
+
+
+@asynccontextmanager
+async def rejects_for_reading(settings: Settings) -> AsyncIterator[RejectStore]:
+    """The rejects of the database that the API reads. Raises `Fatal` when it cannot be used."""
+    await within(START_SECONDS, lambda: check_migrated(settings.read_url))
+    rejects = PostgresRejects(settings.read_url)
+    try:
+        yield rejects
+    finally:
+        await rejects.close()
+
+
+async def run_replay(
+    settings: Settings, reject_ids: Sequence[int], wanted: RejectFilter, hear: Callable[[Replay, int], None]
+) -> ReplayReport:
+    """Replay the rejects of these ids, or without any all that are `wanted`, until SIGINT or SIGTERM.
+
+    `hear` is told what became of each, and how many there are in all. Raises `Fatal`.
+    """
+    url = settings.database_url
+    await within(START_SECONDS, lambda: check_migrated(url))
+    rejects, writer, orders = PostgresRejects(url), PostgresWriter(url), PostgresReader(url, size=1)
+    outcomes: Counter[str] = Counter()
+    try:
+        with stop_on_signal() as stop:
+            total = len(reject_ids) or await rejects.count(wanted)
+            chosen = _by_id(rejects, reject_ids) if reject_ids else rejects.iterate(wanted)
+            async for reject in chosen:
+                if stop.is_set():
+                    break
+                replayed = await replay(reject, writer, orders, rejects)
+                outcomes[replayed.outcome] += 1
+                hear(replayed, total)
+            return ReplayReport(outcomes, interrupted=stop.is_set())
+    finally:
+        for each in (rejects, writer, orders):
+            await each.close()
+
+
+async def _by_id(rejects: RejectStore, reject_ids: Sequence[int]) -> AsyncIterator[Reject]:
+    """The rejects of these ids. Raises `ConfigurationError` before the first when one is not there."""
+    for reject_id in reject_ids:
+        if await rejects.get(reject_id) is None:
+            raise ConfigurationError(f"there is no reject {reject_id}: nothing was replayed")
+    for reject_id in reject_ids:
+        if (reject := await rejects.get(reject_id)) is not None:
+            yield reject
 
 
 def make_publisher(settings: Settings, on_delivery: DeliveryCallback | None = None) -> Publisher:

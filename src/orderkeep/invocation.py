@@ -33,7 +33,7 @@ def take_settings(arguments: Sequence[str]) -> list[str]:
 
 
 def settings_in_force(*, service: bool = False) -> Settings:
-    """The settings of this run. A service logs as they say; a command that a person waits for, only trouble."""
+    """The settings of this run. A service logs as they say; what a person waits for, only trouble."""
     from orderkeep.observe.logs import configure
 
     settings = load(_flags)

@@ -120,6 +120,14 @@ class Scene:
             *(key, list(headers)),
         )
 
+    async def replay(self, position: int, outcome: str) -> None:
+        """Note a replay of the reject at a position of partition 0."""
+        await self.connection.execute(
+            "insert into replays (reject_id, outcome, detail)"
+            " select id, $3, '' from rejected_messages where (source, partition, position) = ($1, 0, $2)",
+            *(self.source, position, outcome),
+        )
+
     async def keep(self, uid: str, partition: int = 0) -> int:
         """Send a valid order and store it; returns its offset."""
         position = self.send(order(uid), partition)

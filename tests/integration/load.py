@@ -7,9 +7,9 @@ from typing import Any, Self
 
 import httpx
 
-from orderkeep.publish.mixture import Mixture
 from orderkeep.publish.kafka import KafkaPublisher
 from orderkeep.publish.message import GeneratedMessage
+from orderkeep.publish.mixture import Mixture
 from orderkeep.publish.run import publish
 from tests.service import Process, Service, wait_until
 

@@ -176,6 +176,51 @@ async def test_contradicting_outcomes(scene: Scene) -> None:
     ]
 
 
+async def test_replayed_rejects(scene: Scene) -> None:
+    """A reject whose replay is noted has the outcome of the replay, if orders bears it out."""
+    for uid, outcome in (("a", "stored"), ("b", "begun"), ("c", "redelivered")):
+        position = await scene.keep(uid)
+        await scene.reject(order(uid), position, kind="invalid")
+        await scene.replay(position, "rejected")
+        await scene.replay(position, outcome)
+    for payload, outcome in ((order("a"), "duplicate"), (order("a", city="other bytes"), "conflict")):
+        await scene.reject(payload, position := scene.send(payload), kind="invalid")
+        await scene.replay(position, outcome)
+    scene.commit()
+
+    report = await scene.audit()
+
+    assert report.clean
+    assert outcomes(report) == {"messages": 5, "stored": 3, "duplicate": 1, "conflict": 1}
+
+
+@pytest.mark.parametrize("outcome", ["rejected", "duplicate", "conflict", "anything"])
+async def test_replayed_otherwise(scene: Scene, outcome: str) -> None:
+    """An order that is kept twice is wrong, unless it is the replay that has stored it."""
+    position = await scene.keep("a")
+    await scene.reject(order("a"), position, kind="database")
+    await scene.replay(position, outcome)
+    scene.commit()
+
+    report = await scene.audit()
+
+    assert outcomes(report) == {"messages": 1, "missing": 1, "wrong": 1}
+
+
+@pytest.mark.parametrize("outcome", ["stored", "duplicate"])
+async def test_replay_without_an_order(scene: Scene, outcome: str) -> None:
+    """A replay that is noted, while no order bears it out, explains nothing."""
+    await scene.keep("a")
+    for payload in (order("b"), order("a", city="other bytes")):
+        await scene.reject(payload, position := scene.send(payload), kind="invalid")
+        await scene.replay(position, outcome)
+    scene.commit()
+
+    report = await scene.audit()
+
+    assert outcomes(report) == {"messages": 3, "stored": 1, "missing": 2, "wrong": 2}
+
+
 async def test_other_incarnation(scene: Scene) -> None:
     """Rows of an earlier topic of the same name are not the outcome of this one's messages."""
     scene.send(b"broken")

@@ -122,7 +122,20 @@ def test_tags_differ(client: httpx.Client) -> None:
     assert len(tags) == len(ODD)
 
 
-UNKNOWN = ["unknown", "PLAIN", "plain ", "plain\n", "%", "a/b", "<b>", "заказ", "\0", "plain\0", "'--", "\ud7ff"]
+UNKNOWN = [
+    "unknown",
+    "PLAIN",
+    "plain ",
+    "plain\n",
+    "%",
+    "a/b",
+    "<b>",
+    "заказ",
+    "\0",
+    "plain\0",
+    "'--",
+    "\ud7ff",
+]
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -235,7 +248,9 @@ def test_metrics(client: httpx.Client) -> None:
     answer = client.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=")
     families = list(text_string_to_metric_families(answer.text))
-    samples = [(each.name, tuple(sorted(each.labels.items()))) for family in families for each in family.samples]
+    samples = [
+        (each.name, tuple(sorted(each.labels.items()))) for family in families for each in family.samples
+    ]
     assert len(set(samples)) == len(samples)
     assert {"orderkeep_http_requests", "orderkeep_reads", "orderkeep_cache_entries"} <= {
         family.name for family in families

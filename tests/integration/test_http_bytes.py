@@ -105,7 +105,9 @@ REFUSED = {
     "two lengths": b"POST /orders HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
     "two lengths in one": b"POST /orders HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3, 4\r\n\r\nabcd",
     "negative length": b"POST /orders HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
-    "endless length": b"POST /orders HTTP/1.1\r\nHost: localhost\r\nContent-Length: " + b"9" * 40 + b"\r\n\r\n",
+    "endless length": b"POST /orders HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
+    + b"9" * 40
+    + b"\r\n\r\n",
     "length and chunks": b"POST /orders HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n"
     b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "unknown coding": b"POST /orders HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
@@ -184,7 +186,11 @@ def test_http_1_0(filled: Service, ending: bytes) -> None:
 
 def test_host_is_required(filled: Service) -> None:
     """A request that names no host, or two, is refused."""
-    for head in (b"", b"Host: evil.example\r\nHost: localhost\r\n", b"Host: localhost\r\nHost: evil.example\r\n"):
+    for head in (
+        b"",
+        b"Host: evil.example\r\nHost: localhost\r\n",
+        b"Host: localhost\r\nHost: evil.example\r\n",
+    ):
         (status,) = statuses(exchange(filled, b"GET /orders/a HTTP/1.1\r\n" + head + CLOSE))
         assert status in (400, 421)
 
@@ -220,7 +226,9 @@ def test_endless_head(filled: Service) -> None:
 
 
 @pytest.mark.parametrize("path", [b"/orders/%b", b"/order/%b", b"/order/order?order_uid=%b"])
-@pytest.mark.parametrize("uid", [b"x" * 100_000, b"x" * 20_000, b"%00" * 5_000, b"\xff\xfe", b"%ff%fe", b"%zz", b"%"])
+@pytest.mark.parametrize(
+    "uid", [b"x" * 100_000, b"x" * 20_000, b"%00" * 5_000, b"\xff\xfe", b"%ff%fe", b"%zz", b"%"]
+)
 def test_impossible_uids(filled: Service, path: bytes, uid: bytes) -> None:
     """A uid that is too long, or no text, is refused or not found."""
     answer = exchange(filled, b"GET " + path % uid + b" HTTP/1.1\r\nHost: localhost\r\n" + CLOSE)
@@ -247,7 +255,10 @@ ALMOST = st.lists(
 
 
 @settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True
+    max_examples=300,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    derandomize=True,
 )
 @given(data=st.one_of(st.binary(max_size=2_000), ALMOST))
 def test_any_bytes(filled: Service, data: bytes) -> None:

@@ -107,7 +107,9 @@ def test_page_names_no_other_host(client: httpx.Client) -> None:
         text = client.get(where).text
         hosts = {urlsplit(each).hostname or "" for each in re.findall(r"https?://[^\s\"'<>`)]+", text)}
         assert {host.removeprefix("www.") for host in hosts} <= OWN_NAMES, where
-        names = re.findall(r'(?:src|href|from|import)\s*[=(]?\s*["\']([./][^"\']*\.(?:js|css|svg))["\']', text)
+        names = re.findall(
+            r'(?:src|href|from|import)\s*[=(]?\s*["\']([./][^"\']*\.(?:js|css|svg))["\']', text
+        )
         waiting += [place for name in names if (place := urljoin(where, name)) not in seen]
     assert len(seen) > 2
 
@@ -119,7 +121,13 @@ def test_page_names_no_other_host(client: httpx.Client) -> None:
         *(("[::1]", True), ("[::1]:8080", True), ("127.1.2.3", True)),
         *(("evil.example", False), ("localhost.evil.example", False), ("127.0.0.1.evil.example", False)),
         *(("evil.example:80", False), ("localhost@evil.example", False), ("0.0.0.0", False), ("", False)),
-        *(("[::1", False), ("[::2]", False), ("10.0.0.1", False), (":80", False), ("evil.example:localhost", False)),
+        *(
+            ("[::1", False),
+            ("[::2]", False),
+            ("10.0.0.1", False),
+            (":80", False),
+            ("evil.example:localhost", False),
+        ),
     ],
 )
 def test_host_names(client: httpx.Client, host: str, allowed: bool) -> None:

@@ -52,7 +52,15 @@ def test_poison(own_service: Service) -> None:
     pid = own_service.ingest.pid
     noise = random.Random(7)
     garbage = [noise.randbytes(noise.randrange(1, 3_000)) for _ in range(200)]
-    garbage += [b"\0", b"{", b'"', b"\xff" * 100_000, b"[" * 900_000, b"\\" * 1_000, b'{"order_uid":' * 50_000]
+    garbage += [
+        b"\0",
+        b"{",
+        b'"',
+        b"\xff" * 100_000,
+        b"[" * 900_000,
+        b"\\" * 1_000,
+        b'{"order_uid":' * 50_000,
+    ]
     with Load(own_service, bad=0.5) as load:
         for start in range(0, len(garbage), 20):
             load.wait_for_more(40)

@@ -29,9 +29,7 @@ def metric(service: Service, name: str) -> float:
 
 
 def wait_until_cached(service: Service, count: int) -> None:
-    wait_until(
-        lambda: metric(service, "orderkeep_cache_entries") == count, f"{count} orders are in memory"
-    )
+    wait_until(lambda: metric(service, "orderkeep_cache_entries") == count, f"{count} orders are in memory")
 
 
 def wait_until_restored(service: Service) -> None:

@@ -162,7 +162,7 @@ async def test_refused_values(topic: MemoryTopic, store: Store, heard: Heard) ->
     async with running(CheckedSource(topic, store), store, heard):
         await until(lambda: heard.outcomes.total() == 40)
     assert heard.outcomes == {"stored": 26, "rejected": 14}
-    refused = {reject.order_uid for reject in store.rejects.values() if reject.kind == "database"}
+    refused = {reject.order_uid for reject, _ in store.rejects.values() if reject.kind == "database"}
     assert refused == bad
     assert await store.progress(topic.source, GROUP) == ends(topic)
 

@@ -25,13 +25,14 @@ class OrderRow(NamedTuple):
 
 
 class RejectRow(NamedTuple):
-    """`headers` are names and values in turn; a value may be None."""
+    """`headers` are names and values in turn; a value may be None. `replays` are the outcomes of its replays."""
 
     payload: bytes | None
     key: bytes | None
     headers: list[bytes | None]
     sha256: bytes
     kind: str
+    replays: list[str]
 
 
 class Verdict(NamedTuple):
@@ -61,15 +62,33 @@ def judge_order(record: Record, place: Place, row: OrderRow | None, rejects: Seq
 def _judge_kept_aside(
     record: Record, place: Place, row: OrderRow | None, rejects: Sequence[RejectRow]
 ) -> Verdict:
-    """A valid order is kept aside for a conflict, or because the database refused it.
+    """A valid order is kept aside for a conflict, because the database refused it, or until it was replayed.
 
     What the database refused may be stored from another message later: it stays `rejected`.
     """
     differs, unreadable = _difference(record, rejects)
     kind = rejects[0].kind
+    if not differs and (outcome := _replayed(record, place, row, rejects[0].replays)):
+        return Verdict(outcome, headers_unreadable=unreadable)
     if reason := differs or _contradiction(record, place, row, kind):
         return Verdict("wrong", reason)
     return Verdict("conflict" if kind == "conflict" else "rejected", headers_unreadable=unreadable)
+
+
+def _replayed(
+    record: Record, place: Place, row: OrderRow | None, replays: Sequence[str]
+) -> Literal["stored", "duplicate", "conflict"] | None:
+    """What a replay made of a reject, when one is noted and orders bears it out.
+
+    A replay that was cut off is only noted as begun, and may have stored the order.
+    """
+    if row is None:
+        return None
+    if row.payload != record.payload:
+        return "conflict" if "conflict" in replays else None
+    if row.place == place:
+        return "stored" if {"begun", "stored", "redelivered"}.intersection(replays) else None
+    return "duplicate" if "duplicate" in replays else None
 
 
 def _contradiction(record: Record, place: Place, row: OrderRow | None, kind: str) -> str:

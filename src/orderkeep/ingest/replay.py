@@ -6,7 +6,9 @@ So it can be repeated at will, and adds neither a second order nor a second reje
 
 from typing import NamedTuple
 
-from orderkeep.errors import DataRefused
+from msgspec import Struct
+
+from orderkeep.errors import DatabaseUnavailable, DataRefused
 from orderkeep.ingest.prepare import prepare
 from orderkeep.ingest.retry import within
 from orderkeep.storage.rejects import Reject, RejectStore, ReplayOutcome
@@ -22,6 +24,17 @@ class Replay(NamedTuple):
     reject_id: int
     outcome: ReplayOutcome
     detail: str
+
+
+class ReplayReport(Struct, frozen=True):
+    """How many rejects had which outcome; `interrupted` when somebody said stop before the last."""
+
+    outcomes: dict[str, int]
+    interrupted: bool
+
+    @property
+    def total(self) -> int:
+        return sum(self.outcomes.values())
 
 
 async def replay(reject: Reject, writer: OrderWriter, orders: OrderReader, rejects: RejectStore) -> Replay:
@@ -55,10 +68,17 @@ async def _store(reject: Reject, accepted: Accepted, writer: OrderWriter, orders
     if counts.get("duplicate"):
         return Replay(reject.id, "duplicate", f"order {uid} is stored with the same bytes")
     # A conflict that is kept already is a redelivery, and so is an order that an earlier replay has stored.
-    found = await within(PATIENCE, lambda: orders.order(uid))
-    if found is not None and found.payload == accepted.payload:
+    if await within(PATIENCE, lambda: _text(orders, uid)) == accepted.payload:
         return Replay(reject.id, "redelivered", f"order {uid} was stored from it before")
     return Replay(reject.id, "conflict", f"another order is stored under the uid {uid}")
+
+
+async def _text(orders: OrderReader, uid: str) -> bytes:
+    """The order that the writer has met. Raises `Transient` while a standby does not have it yet."""
+    found = await orders.order(uid)
+    if found is None:
+        raise DatabaseUnavailable(f"order {uid} is not there yet, where orders are read")
+    return found.payload
 
 
 async def _note(rejects: RejectStore, replayed: Replay) -> None:

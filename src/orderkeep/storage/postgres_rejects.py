@@ -108,7 +108,7 @@ def _columns(wanted: RejectFilter) -> tuple[object, ...]:
 def _reject(row: Sequence[Any]) -> Reject:
     *summary, incarnation, key, headers, payload, sha256, stored = row
     pairs = tuple(zip(headers[::2], headers[1::2], strict=True))
-    return Reject(*summary, incarnation, key, pairs, payload, sha256.hex(), stored)
+    return Reject(*(*summary, incarnation, key, pairs, payload, sha256.hex(), stored))
 
 
 def _clean(detail: str) -> str:

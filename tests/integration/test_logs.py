@@ -1,0 +1,98 @@
+"""The logs say what happened, in lines of JSON, and nothing of what an order says."""
+
+import json
+import random
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from orderkeep.observe.events import EVENTS
+from tests.conftest import Database
+from tests.service import Process, Service, wait_until
+
+from .load import Load, prove, wait_for_commits
+
+PERSONAL = ("name", "phone", "email", "address")
+MARK = "Gwendolyn-Quux"
+"""In every broken message: a name that no log may hold."""
+
+
+def broken() -> Iterator[bytes]:
+    """Messages that are refused for every reason, each with the mark where the reason is."""
+    noise = random.Random(5)
+    yield MARK.encode()
+    yield b'{"order_uid": "%b' % MARK.encode()
+    yield b'{"order_uid": "%b", "track_number": 1}' % MARK.encode()
+    yield b'{"order_uid": "%b /", "track_number": "x"}' % MARK.encode()
+    yield b'{"%b": "\\u0000"}' % MARK.encode()
+    yield b'{"%b": "\xff"}' % MARK.encode()
+    yield b'{"%b": %b}' % (MARK.encode(), b"[" * 1_000)
+    yield b'{"date_created": "%b"}' % MARK.encode()
+    yield MARK.encode() + noise.randbytes(100)
+
+
+@pytest.fixture
+def busy(own_service: Service, database: Database) -> tuple[Service, Load]:
+    """A service that has met good orders, broken ones, a lost database, odd requests and a restart."""
+    own_service.start()
+    with Load(own_service, bad=0.3) as load:
+        own_service.send(list(broken()))
+        for _ in range(3):
+            wait_for_commits(own_service.ingest, 50)
+            database.server.execute(
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                f" where datname = '{database.name}' and pid <> pg_backend_pid()"
+            )
+        wait_for_commits(own_service.ingest)
+    load.expected["rejected"] += len(list(broken()))
+    load.delivered += len(list(broken()))
+    prove(own_service, load)
+    with httpx.Client(base_url=own_service.url) as client:
+        for uid in load.payloads:
+            client.get(f"/orders/{uid}")
+        client.get(f"/orders/{MARK}")
+        client.get("/orders?after=x")
+        client.post("/orders", content=b"{" + MARK.encode())
+    return own_service, load
+
+
+def lines(process: Process) -> list[str]:
+    return process.log.read_text().splitlines()
+
+
+def test_logs(busy: tuple[Service, Load]) -> None:
+    """Every line is an object with an event that is listed; none holds anything personal, nor do the metrics."""
+    service, load = busy
+    health = service.ingest.events("started")[0]["health"]
+    metrics = [httpx.get(f"{url}/metrics").text for url in (service.url, health)]
+    pages = [httpx.get(f"{url}/health/ready").text for url in (service.url, health)]
+    service.stop()
+    for process in (service.ingest, service.api):
+        events = [json.loads(line) for line in lines(process)]
+        assert {event["event"] for event in events} <= set(EVENTS)
+        assert {"started", "stopping", "stopped"} <= {event["event"] for event in events}
+        for event in events:
+            assert event["level"] in ("debug", "info", "warning", "error")
+            assert event["timestamp"].endswith("Z")
+    assert service.ingest.events("write_retried")
+    assert service.ingest.events("messages_rejected")
+
+    told = "\n".join([*lines(service.ingest), *lines(service.api), *metrics, *pages])
+    assert MARK not in told
+    for payload in load.undisputed.values():
+        delivery = json.loads(payload)["delivery"]
+        for field in PERSONAL:
+            assert delivery[field] not in told, field
+            assert json.dumps(delivery[field]).strip('"') not in told, field
+
+
+def test_console_format(own_service: Service) -> None:
+    """For people the same events are lines of text; the health page's address is among them."""
+    own_service.env["ORDERKEEP_LOG_FORMAT"] = "console"
+    process = own_service.another_ingest("console")
+    process.launch()
+    wait_until(lambda: "partitions_assigned" in process.output(), "it is at work")
+    assert process.stop() == 0
+    assert "stopped" in process.output()
+    assert not any(line.startswith("{") for line in process.output().splitlines())
