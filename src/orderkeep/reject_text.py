@@ -100,7 +100,7 @@ def _versions(reject: Reject, stored: bytes, *, as_hex: bool) -> Iterator[str]:
         yield ""
         yield from _payload(stored, as_hex=as_hex)
         return
-    names = (f"stored as {reject.order_uid}", f"reject {reject.id}")
+    names = (f"stored as {printable(reject.order_uid or '')}", f"reject {reject.id}")
     yield from difflib.unified_diff(before, after, *names, n=max(len(before), len(after)), lineterm="")
 
 

@@ -1,5 +1,6 @@
 """What every store promises of rejects: all are listed, whole, in order, and nothing ever changes one."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -11,15 +12,15 @@ from hypothesis import strategies as st
 
 from orderkeep.errors import Fatal, RejectKind
 from orderkeep.ingest.replay import replay
+from orderkeep.storage.memory import MemoryStore
+from orderkeep.storage.memory_rejects import MemoryRejects
 from orderkeep.storage.postgres_rejects import CHUNK, PostgresRejects
 from orderkeep.storage.rejects import RejectFilter, RejectStore, RejectSummary
 from orderkeep.storage.store import (
-    Accepted,
     Batch,
     Message,
     OrderReader,
     OrderWriter,
-    Outcome,
     Refused,
     SourceIdentity,
 )
@@ -195,9 +196,7 @@ def replay_all(writer: OrderWriter, reader: OrderReader, rejects: RejectStore) -
     return Replays(writer, reader, rejects)
 
 
-async def test_replay(
-    writer: OrderWriter, reader: OrderReader, rejects: RejectStore, stores: Stores, replay_all: Replays
-) -> None:
+async def test_replay(writer: OrderWriter, reader: OrderReader, stores: Stores, replay_all: Replays) -> None:
     """What is an order now is stored, a conflict and garbage stay; to repeat it changes nothing at all."""
     await writer.write(orders_batch([order("a"), order("a", locale="other"), b"garbage", None]))
     for position, payload in enumerate(
@@ -235,10 +234,6 @@ async def test_replay(
 )
 def test_any_rejects(steps: list[tuple[str, str, bool]], rounds: int) -> None:
     """Whatever was kept aside, after replays every message is stored, a duplicate or a conflict, once."""
-    import asyncio
-
-    from orderkeep.storage.memory import MemoryStore
-    from orderkeep.storage.memory_rejects import MemoryRejects
 
     async def act() -> None:
         store = MemoryStore()

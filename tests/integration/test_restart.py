@@ -11,7 +11,7 @@ from tests.service import Service, wait_until
 from .conftest import MakeService
 from .load import Load, prove, read_back
 
-TABLES = ("orders", "rejected_messages", "progress")
+TABLES = ("orders", "rejected_messages", "replays", "progress")
 
 
 def orders(count: int, seed: int = 1) -> dict[str, bytes]:

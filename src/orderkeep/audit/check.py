@@ -25,7 +25,7 @@ class OrderRow(NamedTuple):
 
 
 class RejectRow(NamedTuple):
-    """`headers` are names and values in turn; a value may be None. `replays` are the outcomes of its replays."""
+    """`headers` are names and values in turn; a value may be None. `replays` are outcomes of its replays."""
 
     payload: bytes | None
     key: bytes | None

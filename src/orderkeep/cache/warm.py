@@ -7,6 +7,7 @@ that follows is lost, what was stored meanwhile is unknown, and the newest are r
 import asyncio
 import time
 from collections.abc import Sequence
+from contextlib import aclosing
 
 import structlog
 from msgspec import Struct
@@ -52,12 +53,13 @@ class Warmer:
     async def _follow(self) -> None:
         restoring: asyncio.Task[None] | None = None
         try:
-            async for uids in self._reader.follow():
-                self.status.following = True
-                if uids:
-                    await self._fetch(uids)
-                elif restoring is None or restoring.done():
-                    restoring = asyncio.create_task(self._restore())
+            async with aclosing(self._reader.follow()) as stored:
+                async for uids in stored:
+                    self.status.following = True
+                    if uids:
+                        await self._fetch(uids)
+                    elif restoring is None or restoring.done():
+                        restoring = asyncio.create_task(self._restore())
         finally:
             if restoring is not None:
                 restoring.cancel()
@@ -83,10 +85,11 @@ class Warmer:
         started = time.monotonic()
         self.status.restored = 0
         self._cache.begin_restore()
-        async for orders in self._reader.newest():
-            for order in orders:
-                if not await self._cache.put_older(order.order_uid, render(order)):
-                    return
-                self.status.restored += 1
-            self.status.seconds = time.monotonic() - started
-            await asyncio.sleep(0)  # requests that arrived meanwhile come first
+        async with aclosing(self._reader.newest()) as chunks:
+            async for orders in chunks:
+                for order in orders:
+                    if not await self._cache.put_older(order.order_uid, render(order)):
+                        return
+                    self.status.restored += 1
+                self.status.seconds = time.monotonic() - started
+                await asyncio.sleep(0)  # requests that arrived meanwhile come first

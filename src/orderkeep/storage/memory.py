@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 
@@ -70,13 +70,13 @@ class MemoryStore:
         wanted = [key for key in keys if after is None or key < after][:limit]
         return [_summary(self._orders[uid][0], received_at) for received_at, uid in wanted]
 
-    async def newest(self) -> AsyncIterator[list[StoredOrder]]:
+    async def newest(self) -> AsyncGenerator[list[StoredOrder], None]:
         rows = sorted(self._orders.items(), key=lambda row: row[1][2], reverse=True)
         for start in range(0, len(rows), _CHUNK):
             chunk = rows[start : start + _CHUNK]
             yield [StoredOrder(uid, accepted.payload, at) for uid, (accepted, _, at) in chunk]
 
-    async def follow(self) -> AsyncIterator[list[str]]:
+    async def follow(self) -> AsyncGenerator[list[str], None]:
         queue: asyncio.Queue[list[str]] = asyncio.Queue()
         self._followers.add(queue)
         try:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +49,7 @@ class PostgresReader:
             rows = await pool.fetch(QUERIES["order_page"], *(after or (None, None)), limit)
             return [OrderSummary(*row) for row in rows]
 
-    async def newest(self) -> AsyncIterator[list[StoredOrder]]:
+    async def newest(self) -> AsyncGenerator[list[StoredOrder], None]:
         # Of its own: a restore takes seconds, and must not keep readers from a connection.
         connection = await connect(self._url, "restore")
         try:
@@ -61,7 +61,7 @@ class PostgresReader:
         finally:
             await close(connection)
 
-    async def follow(self) -> AsyncIterator[list[str]]:
+    async def follow(self) -> AsyncGenerator[list[str], None]:
         connection = await connect(self._url, "follow", writable=True)
         backlog = _Backlog()
         try:

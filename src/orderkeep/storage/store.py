@@ -3,7 +3,7 @@
 `OrderWriter` is what ingest needs, `OrderReader` what the API needs. They meet only in the database.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple, Protocol
 
@@ -124,14 +124,15 @@ class OrderReader(Protocol):
     async def page(self, limit: int, after: tuple[datetime, str] | None = None) -> list[OrderSummary]:
         """The newest orders, at most `limit`, after the (received_at, order_uid) that a page ended with."""
 
-    def newest(self) -> AsyncIterator[list[StoredOrder]]:
-        """Every order, newest first, in chunks, without holding more than a chunk."""
+    def newest(self) -> AsyncGenerator[list[StoredOrder], None]:
+        """Every order, newest first, in chunks, without holding more than a chunk. Close it when done."""
 
-    def follow(self) -> AsyncIterator[list[str]]:
+    def follow(self) -> AsyncGenerator[list[str], None]:
         """The uids that are stored from now on, in the order of their commits.
 
         An empty list comes first, and again whenever so much was waiting that some was let go: what was
-        stored before it may have been missed. Raises `Transient` when the connection is lost.
+        stored before it may have been missed. Raises `Transient` when the connection is lost. Close it when
+        done.
         """
 
     async def ingest_progress(self) -> list[PartitionProgress]: ...
