@@ -98,7 +98,7 @@ def publish(
     rate: float | None = None,
     duration: Annotated[str | None, Parameter(name="--for")] = None,
     bad: str = "0%",
-    file: str | None = None,
+    file: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     seed: int | None = None,
 ) -> None:
     """Publish orders to the broker, to see the service work.

@@ -157,7 +157,9 @@ def replay(
 
 
 @rejects.command
-def export(*, which: Which | None = None, output: str = "-") -> None:
+def export(
+    *, which: Which | None = None, output: Annotated[str, Parameter(allow_leading_hyphen=True)] = "-"
+) -> None:
     """Write rejects whole, as one JSON object a line, oldest first. They may hold personal data.
 
     `text` or `base64` is the payload; key and headers are written in the same way.

@@ -1,5 +1,7 @@
 """The API restarts, its memory is small, the database is another: what is served stays the same."""
 
+from functools import partial
+
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -9,7 +11,7 @@ from tests.conftest import Database
 from tests.service import Service, wait_until
 
 from .conftest import MakeService
-from .load import Load, prove, read_back
+from .load import Load, prove, read_back, wait_for_commits
 
 TABLES = ("orders", "rejected_messages", "replays", "progress")
 
@@ -196,3 +198,28 @@ def test_database_older_than_the_offsets(own_service: Service, database: Databas
     prove(own_service, before, since)
     read_back(own_service, before)
     read_back(own_service, since)
+
+
+def test_database_brought_back_under_load(own_service: Service, database: Database) -> None:
+    """Brought back while ingest runs, the database lacks what it had confirmed: ingest reads it again."""
+    own_service.start()
+    pid = own_service.ingest.pid
+    with Load(own_service, bad=0.1) as load:
+        for times in (1, 2):
+            wait_for_commits(own_service.ingest)
+            # One transaction, whose locks let nobody write between the loss and the end of the connections.
+            database.server.execute(
+                f"truncate {', '.join(TABLES)};"
+                "select pg_terminate_backend(pid) from pg_stat_activity"
+                f" where datname = '{database.name}' and pid <> pg_backend_pid()",
+                database.name,
+            )
+            noticed = partial(own_service.ingest.events, "database_went_back")
+            wait_until(lambda: len(noticed()) == times, "ingest notices")  # noqa: B023 - called within the turn
+        wait_for_commits(own_service.ingest)
+    wait_until(
+        lambda: database.value("select count(*) from orders") == load.expected["stored"], "all is back"
+    )
+    prove(own_service, load)
+    read_back(own_service, load)
+    assert own_service.ingest.pid == pid

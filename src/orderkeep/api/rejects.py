@@ -21,6 +21,7 @@ from orderkeep.storage.rejects import RejectFilter, RejectStore, RejectSummary
 _NO_STORE = {"cache-control": "no-store"}
 _LARGEST_ID = 2**63 - 1
 
+_FOUND = ResponseSpec(RejectDocument, generate_examples=False, description="The reject")
 _MISSING = ResponseSpec(
     Problem, generate_examples=False, description="There is no such reject", media_type=PROBLEM_JSON
 )
@@ -69,7 +70,7 @@ def reject_routes(rejects: RejectStore) -> list[HTTPRouteHandler]:
         operation_id="reject",
         summary="A rejected message, whole: its payload as text, or in base64",
         tags=["rejects"],
-        responses={404: _MISSING},
+        responses={200: _FOUND, 404: _MISSING},
     )
     async def one(reject_id: Id) -> Response[RejectDocument] | Response[Problem]:
         found = await rejects.get(reject_id)

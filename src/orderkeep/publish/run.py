@@ -175,6 +175,8 @@ def publish(
     publisher does, except that after a stop it returns the report of what was confirmed by then. Leaves the
     publisher open.
     """
+    if count is not None and count < 1:
+        raise ConfigurationError(f"a count of {count} messages: give one above 0")
     pace = Pace(rate)
     stop = stop or threading.Event()
     tally = _Tally(publisher, _total(count, rate, seconds), progress=progress)
