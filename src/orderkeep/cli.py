@@ -42,7 +42,7 @@ def main() -> None:
     try:
         app(take_settings(sys.argv[1:]), exit_on_error=False, print_error=False)
     except CycloptsError as error:
-        end(f"{error}. See `orderkeep --help`", EXIT_FATAL)
+        end(f"{str(error).rstrip('.')}. See `orderkeep --help`", EXIT_FATAL)
     except (ServerUnavailable, Transient) as error:
         end(str(error), EXIT_UNAVAILABLE)
     except OrderkeepError as error:

@@ -162,7 +162,7 @@ async def test_changes_nothing(scene: Scene) -> None:
 
 async def test_setup_errors(scene: Scene) -> None:
     """What keeps an audit from running at all is told in one line, with what to do."""
-    with pytest.raises(ConfigurationError, match="There is no topic 'nowhere'"):
+    with pytest.raises(ServerUnavailable, match="There is no topic 'nowhere'"):
         await scene.audit(topic="nowhere")
     with pytest.raises(ConfigurationError, match="has acknowledged nothing of topic"):
         await scene.audit()

@@ -102,7 +102,8 @@ REFUSED = {
     "nul in a name": b"GET /orders/a HTTP/1.1\r\nHost: localhost\r\nX\0: b\r\n\r\n",
     "header without a colon": b"GET /orders/a HTTP/1.1\r\nHost: localhost\r\nnonsense\r\n\r\n",
     "blank before the colon": b"GET /orders/a HTTP/1.1\r\nHost: localhost\r\nContent-Length : 3\r\n\r\nabc",
-    "two lengths": b"POST /orders HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+    "two lengths": b"POST /orders HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n"
+    b"Content-Length: 4\r\n\r\nabcd",
     "two lengths in one": b"POST /orders HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3, 4\r\n\r\nabcd",
     "negative length": b"POST /orders HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
     "endless length": b"POST /orders HTTP/1.1\r\nHost: localhost\r\nContent-Length: "
@@ -110,7 +111,8 @@ REFUSED = {
     + b"\r\n\r\n",
     "length and chunks": b"POST /orders HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\n"
     b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "unknown coding": b"POST /orders HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    "unknown coding": b"POST /orders HTTP/1.1\r\nHost: localhost\r\n"
+    b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
     "bad chunk": b"POST /orders HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nabc",
 }
 

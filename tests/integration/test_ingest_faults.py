@@ -32,7 +32,7 @@ def test_killed_in_mid_stream(own_service: Service) -> None:
 def test_everything_delivered_again(own_service: Service, database: Database) -> None:
     """Messages whose outcomes are there already are found, each, and nothing is added."""
     own_service.start_ingest()
-    with Load(own_service, bad=0.2) as load:
+    with Load(own_service, bad=0.2, rate=2_000) as load:
         load.wait_for_more(800)
     prove(own_service, load)
     own_service.ingest.stop()
@@ -98,7 +98,7 @@ def test_header_names_that_are_not_text(own_service: Service) -> None:
 def test_orderly_stop(own_service: Service, number: signal.Signals) -> None:
     """Asked to stop under load, ingest ends with 0, and the next one finds nothing that it had stored."""
     with Load(own_service) as load:
-        for _ in range(3):
+        for _ in range(2):
             own_service.start_ingest()
             wait_for_commits(own_service.ingest)
             assert status(own_service.ingest)["outcomes"].get("redelivered", 0) == 0

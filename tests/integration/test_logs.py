@@ -62,7 +62,7 @@ def lines(process: Process) -> list[str]:
 
 
 def test_logs(busy: tuple[Service, Load]) -> None:
-    """Every line is an object with an event that is listed; none holds anything personal, nor do the metrics."""
+    """Every line is a listed event; neither they nor the metrics hold anything personal."""
     service, load = busy
     health = service.ingest.events("started")[0]["health"]
     metrics = [httpx.get(f"{url}/metrics").text for url in (service.url, health)]

@@ -1,9 +1,7 @@
 """Rejects as people work with them: every kind published for real, and each command run for real."""
 
 import json
-import signal
 import stat
-from base64 import b64decode
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,43 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
-from orderkeep.errors import Rejected
-from orderkeep.order import decode
-from orderkeep.publish.broken import BREAKAGES, broken
-from orderkeep.publish.draw import Draw
-from orderkeep.publish.generate import OrderGenerator
 from orderkeep.publish.kafka import KafkaPublisher
 from orderkeep.publish.message import GeneratedMessage
-from tests.conftest import Database
-from tests.orders import order
-from tests.service import Process, Service, wait_until
+from tests.service import Service
 
-from .conftest import MakeService
-
-
-def every_kind() -> list[tuple[bytes | None, str]]:
-    """A message of each kind that can be broken, with the kind of reject that becomes of it, if any."""
-    draw, orders = Draw(3, "rejects"), OrderGenerator(3)
-    first = orders.order()
-    messages: list[tuple[bytes | None, str]] = [(first.payload, "")]
-    for kind, breakage in BREAKAGES.items():
-        payload = broken(kind, draw, orders.order() if breakage.expected == "rejected" else first).payload
-        messages.append(
-            (payload, {"conflict": "conflict", "duplicate": ""}.get(breakage.expected) or why(payload))
-        )
-    return messages
-
-
-def why(payload: bytes | None) -> str:
-    try:
-        decode(payload)
-    except Rejected as error:
-        return error.kind
-    return ""
-
-
-MESSAGES = [*every_kind(), (b"\xff\xfe\x00", "not_utf8"), (b"\x1b[31mred\x1b]0;title\x07", "not_json")]
-KEPT = [(position, payload, kind) for position, (payload, kind) in enumerate(MESSAGES) if kind]
+from .reject_scene import KEPT, MESSAGES, answer, audited, content, printed, undumped
 
 
 @pytest.fixture(scope="module")
@@ -66,32 +32,6 @@ def filled(service: Service) -> Service:
 def client(filled: Service) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=filled.url, timeout=60) as client:
         yield client
-
-
-def answer(service: Service, *arguments: str) -> Any:
-    """What a command prints as JSON."""
-    done = service.command("rejects", *arguments, "--json")
-    assert (done.returncode, done.stderr) == (0, "")
-    return json.loads(done.stdout)
-
-
-def printed(service: Service, *arguments: str) -> str:
-    done = service.command("rejects", *arguments)
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
-
-
-def content(found: dict[str, Any]) -> bytes | None:
-    """The payload that the JSON of a reject stands for."""
-    if found["text"] is not None:
-        return str(found["text"]).encode()
-    return None if found["base64"] is None else b64decode(found["base64"])
-
-
-def audited(service: Service) -> dict[str, int]:
-    report = service.audit()
-    assert report["exit_code"] == 0, report["problems"]
-    return {name: report[name] for name in ("stored", "duplicate", "rejected", "conflict")}
 
 
 def test_list(filled: Service) -> None:
@@ -144,10 +84,6 @@ def test_show_exactly(filled: Service, kind: str) -> None:
     payload = MESSAGES[one["position"]][0]
     assert content(answer(filled, "show", str(one["id"]))) == payload
     assert undumped(printed(filled, "show", str(one["id"]), "--hex").partition("\n\n")[2]) == (payload or b"")
-
-
-def undumped(text: str) -> bytes:
-    return b"".join(bytes.fromhex(line[10:58]) for line in text.splitlines())
 
 
 def test_conflict(filled: Service, client: httpx.Client) -> None:
@@ -293,73 +229,3 @@ def test_described(client: httpx.Client) -> None:
     assert names == {"kind", "topic", "since", "until", "limit", "after"}
     assert {"200", "404"} <= described["paths"]["/rejects/{reject_id}"]["get"]["responses"].keys()
     assert any(name.endswith("RejectDocument") for name in described["components"]["schemas"])
-
-
-def set_aside(database: Database) -> int:
-    """Make rejects of all stored orders, as if the database had refused them: how many."""
-    database.execute(
-        "insert into rejected_messages"
-        " (source, partition, position, payload, sha256, kind, reason, order_uid)"
-        " select source, partition, position, bytes, sha256(bytes), 'database', 'because', order_uid"
-        " from orders, convert_to(payload::text, 'UTF8') as bytes;"
-        "delete from orders"
-    )
-    return int(database.value("select count(*) from rejected_messages"))
-
-
-def waiting_service(make_service: MakeService, count: int) -> Service:
-    """A service that has stored so many orders without keys, whose ingest is stopped."""
-    service = make_service()
-    service.start_ingest()
-    service.send([order(f"uid-{number}") for number in range(count)], partition=1)
-    service.wait_until_acknowledged()
-    service.ingest.stop()
-    return service
-
-
-def test_replay_stores(make_service: MakeService, database: Database) -> None:
-    """What is an order now is stored by its replay, and served; to repeat it stores nothing twice."""
-    service = waiting_service(make_service, 12)
-    assert set_aside(database) == 12
-    # The same order came again and was stored from there, and another one took the uid of a third.
-    service.start_ingest()
-    service.send([order("uid-1"), order("uid-2", locale="other")], partition=1)
-    service.wait_until_acknowledged()
-    service.start_api()
-    progress = database.fetch("select * from progress order by 1, 2, 3, 4")
-    assert audited(service) == {"stored": 2, "duplicate": 0, "rejected": 12, "conflict": 0}
-    first = answer(service, "list")[-1]["id"]
-    assert answer(service, "replay", str(first), str(first))["outcomes"] == {"stored": 1, "redelivered": 1}
-    assert audited(service) == {"stored": 3, "duplicate": 0, "rejected": 11, "conflict": 0}
-    counts = {"duplicate": 1, "conflict": 1, "stored": 9, "redelivered": 1}
-    for again in (counts, {"duplicate": 1, "conflict": 1, "redelivered": 10}):
-        report = answer(service, "replay", "--all", "--kind", "database", "--since", "1h")
-        assert (report["replayed"], report["outcomes"]) == (12, again)
-        assert audited(service) == {"stored": 12, "duplicate": 1, "rejected": 0, "conflict": 1}
-    assert database.value("select count(*) from rejected_messages") == 12
-    assert database.fetch("select * from progress order by 1, 2, 3, 4") == progress
-    for number in (0, 1, 11):
-        found = httpx.get(f"{service.url}/orders/uid-{number}")
-        assert found.content == order(f"uid-{number}")
-
-
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=lambda number: number.name)
-def test_replay_that_is_cut_off(
-    make_service: MakeService, database: Database, tmp_path: Path, number: signal.Signals
-) -> None:
-    """A replay may end in the middle, in order or not: the audit is clean at once, the next does the rest."""
-    service = waiting_service(make_service, 1_500)
-    set_aside(database)
-    replaying = Process(tmp_path, "replay", ["rejects", "replay", "--all"], service.env)
-    replaying.launch()
-    wait_until(lambda: database.value("select count(*) from orders") > 5, "orders are stored again")
-    replaying.send_signal(number)
-    assert replaying.wait() == (-number if number == signal.SIGKILL else 130)
-    if number == signal.SIGINT:
-        assert "replayed: stored" in replaying.output()
-    stored = database.value("select count(*) from orders")
-    assert 0 < stored < 1_500
-    assert audited(service) == {"stored": stored, "duplicate": 0, "rejected": 1_500 - stored, "conflict": 0}
-    outcomes = answer(service, "replay", "--all")["outcomes"]
-    assert outcomes == {"stored": 1_500 - stored, "redelivered": stored}
-    assert audited(service) == {"stored": 1_500, "duplicate": 0, "rejected": 0, "conflict": 0}

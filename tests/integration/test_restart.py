@@ -79,7 +79,7 @@ create policy gated on orders for select using (pass());
 
 
 def test_serves_while_it_restores(own_service: Service, database: Database) -> None:
-    """During the restore every order is served from the database, and what is stored meanwhile is taken up."""
+    """During the restore every order is served from the database, and new ones are taken up."""
     sent = orders(50)
     *earlier, (last_uid, last) = sent.items()
     own_service.start()
@@ -176,12 +176,12 @@ def test_small_memory(make_service: MakeService, limit: int) -> None:
 def test_database_older_than_the_offsets(own_service: Service, database: Database, how_old: str) -> None:
     """A database brought back from a backup misses what was acknowledged since: it is read again."""
     own_service.start_ingest()
-    with Load(own_service, bad=0.1) as before:
+    with Load(own_service, bad=0.1, rate=2_000) as before:
         before.wait_for_more(300)
     own_service.wait_until_acknowledged()
     for table in TABLES if how_old == "some hours" else ():
         database.execute(f"create table backup_{table} as table {table}")
-    with Load(own_service, bad=0.1, seed=2) as since:
+    with Load(own_service, bad=0.1, rate=2_000, seed=2) as since:
         since.wait_for_more(300)
     prove(own_service, before, since)
     own_service.ingest.stop()

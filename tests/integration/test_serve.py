@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import httpx
@@ -20,7 +20,7 @@ Serve = Callable[..., Process]
 
 @pytest.fixture
 def serve(make_service: MakeService) -> Iterator[Serve]:
-    """Start `orderkeep serve` over this test's topic and database; it is killed at the end if it still runs."""
+    """Start `orderkeep serve` over this test's topic and database; what still runs at the end is killed."""
     with ExitStack() as cleanup:
 
         def start(service: Service | None = None, **env: str) -> Process:
@@ -36,8 +36,13 @@ def serve(make_service: MakeService) -> Iterator[Serve]:
 
 def children(process: Process) -> dict[str, psutil.Process]:
     """The processes that it started, by their role."""
-    found = psutil.Process(process.pid).children(recursive=True)
-    return {child.cmdline()[3]: child for child in found if "orderkeep" in child.cmdline()[2:3]}
+    found: dict[str, psutil.Process] = {}
+    for child in psutil.Process(process.pid).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # ended this moment
+            words = child.cmdline()
+            if words[2:3] == ["orderkeep"]:
+                found[words[3]] = child
+    return found
 
 
 def wait_until_up(process: Process) -> tuple[str, dict[str, psutil.Process]]:

@@ -135,8 +135,12 @@ def explain(error: KafkaError, brokers: str, topic: str) -> Fatal:
     """One line for a person about what the broker, or the way to it, refuses."""
     match error.code():
         case KafkaError.UNKNOWN_TOPIC_OR_PART | KafkaError.UNKNOWN_TOPIC_ID:
-            return ConfigurationError(
+            return ServerUnavailable(
                 f"There is no topic {topic!r} at {brokers}. Make it, or set ORDERKEEP_KAFKA_TOPIC."
+            )
+        case KafkaError.TOPIC_EXCEPTION:
+            return ConfigurationError(
+                f"Kafka takes {topic!r} for no name of a topic: set ORDERKEEP_KAFKA_TOPIC."
             )
         case KafkaError.TOPIC_AUTHORIZATION_FAILED | KafkaError.GROUP_AUTHORIZATION_FAILED:
             return ConfigurationError(

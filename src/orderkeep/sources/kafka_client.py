@@ -21,6 +21,7 @@ from orderkeep.storage.store import SourceIdentity
 Options = dict[str, Any]
 
 CONNECT_SECONDS = 10.0
+DESCRIBE_SECONDS = 5.0
 
 _PROMISED: Options = {
     "enable.auto.commit": False,
@@ -146,7 +147,9 @@ def make_admin(options: Options) -> AdminClient:
 
 def describe_topic(admin: AdminClient, topic: str) -> "Future[Any]":
     """Ask the brokers what the topic is now; `read_identity` reads the answer."""
-    future: Future[Any] = admin.describe_topics(TopicCollection([topic]), request_timeout=5)[topic]
+    future: Future[Any] = admin.describe_topics(TopicCollection([topic]), request_timeout=DESCRIBE_SECONDS)[
+        topic
+    ]
     return future
 
 
