@@ -142,3 +142,18 @@ def test_handed_out_too_late() -> None:
     assert assignment.next_position(0) == 3
     assignment.acknowledge(made)
     assert assignment.take_acknowledged() == {}
+
+
+def test_a_failed_commit_is_sent_again() -> None:
+    """An offset whose commit failed is taken once more, unless a later one waits or the partition is gone."""
+    assignment = assigned(0, 1)
+    assignment.acknowledge(handed_out(assignment, 10))
+    assert assignment.take_acknowledged() == {0: 10}
+    assignment.acknowledge_again(0, 10)
+    assert assignment.take_acknowledged() == {0: 10}
+    assignment.acknowledge(handed_out(assignment, 20))
+    assignment.acknowledge_again(0, 10)
+    assert assignment.take_acknowledged() == {0: 20}
+    assignment.revoke([0])
+    assignment.acknowledge_again(0, 20)
+    assert assignment.take_acknowledged() == {}

@@ -78,6 +78,12 @@ class Assignment:
             taken, self._acknowledged = self._acknowledged, {}
             return taken
 
+    def acknowledge_again(self, partition: int, offset: int) -> None:
+        """The offset was not committed: it is taken once more, unless a later one is waiting already."""
+        with self._changed:
+            if partition in self._held:
+                self._acknowledged[partition] = max(offset, self._acknowledged.get(partition, 0))
+
     def wait_until_settled(self, seconds: float) -> bool:
         """Block until everything handed out is acknowledged; False when that took too long."""
         with self._changed:

@@ -170,12 +170,17 @@ def read_identity(answer: "Future[Any]", topic: str) -> SourceIdentity:
     return SourceIdentity("kafka", topic, str(description.topic_id))
 
 
+def identify(admin: AdminClient, topic: str) -> SourceIdentity:
+    """Ask and read in one; blocks. Raises as `read_identity` does."""
+    return read_identity(describe_topic(admin, topic), topic)
+
+
 async def find_topic(admin: AdminClient, topic: str, brokers: str) -> SourceIdentity:
     """Wait for the brokers to answer, at most `CONNECT_SECONDS`. Raises `Fatal`."""
     deadline = asyncio.get_running_loop().time() + CONNECT_SECONDS
     while True:
         try:
-            return await asyncio.to_thread(lambda: read_identity(describe_topic(admin, topic), topic))
+            return await asyncio.to_thread(identify, admin, topic)
         except BrokerUnavailable as error:
             if asyncio.get_running_loop().time() >= deadline:
                 raise ServerUnavailable(

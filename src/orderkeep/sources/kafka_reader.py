@@ -111,8 +111,10 @@ class KafkaReader:
 
     def _consume(self) -> None:
         """The life of one consumer, until it is told to stop or the topic becomes another."""
-        self._consumer = Consumer({**self._options, "error_cb": self._note_error})
+        callbacks = {"error_cb": self._note_error, "on_commit": self._on_commit}
+        self._consumer = Consumer({**self._options, **callbacks})
         self._carried.clear()
+        self._paused = False
         answer, asked_at = None, time.monotonic()
         try:
             self._consumer.subscribe(
@@ -206,6 +208,8 @@ class KafkaReader:
             self._unpause()
 
     def _hand_to_loop(self, item: Item) -> None:
+        if self._leaving.is_set():
+            return  # nobody listens any more, and the loop may be closed
         asyncio.run_coroutine_threadsafe(self._queue.put(item), self._loop)
 
     def _ask_loop(self, question: Coroutine[Any, Any, Answer]) -> Answer:
@@ -241,6 +245,12 @@ class KafkaReader:
         except KafkaException as error:
             # Not sent is not lost: the outcome is committed, and a redelivery finds it.
             log.warning("commit_failed", error=str(error.args[0]))
+
+    def _on_commit(self, error: KafkaError | None, partitions: list[TopicPartition]) -> None:
+        """Send a commit that failed again: a stream that pauses would else never be acknowledged."""
+        for committed in partitions:
+            if error is not None or committed.error is not None:
+                self.assignment.acknowledge_again(committed.partition, committed.offset)
 
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         try:
@@ -281,8 +291,13 @@ class KafkaReader:
             consumer.unassign()
 
     def _starting_offsets(self, partitions: list[TopicPartition]) -> dict[int, int]:
-        self._check_incarnation(kafka_client.describe_topic(self._admin, self._topic))
-        known = self._ask_loop(_awaited(self._resume, self._source))
+        try:
+            identity = kafka_client.identify(self._admin, self._topic)
+        except ServerUnavailable as error:
+            raise BrokerUnavailable(str(error)) from None  # it was there: perhaps it is being made again
+        if identity != self._source:
+            raise _TopicMadeAgain
+        known = self._ask_loop(self._resume(self._source))
         starts: dict[int, int] = {}
         for committed in self._consumer.committed(partitions, timeout=30):
             if committed.error is not None:
@@ -307,9 +322,7 @@ class KafkaReader:
         self._failure = None
         while not self._leaving.is_set():
             try:
-                self._source = kafka_client.read_identity(
-                    kafka_client.describe_topic(self._admin, self._topic), self._topic
-                )
+                self._source = kafka_client.identify(self._admin, self._topic)
             except (BrokerUnavailable, ServerUnavailable):
                 self._leaving.wait(RECONNECT_SECONDS)
             else:
@@ -332,7 +345,3 @@ class KafkaReader:
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
-
-
-async def _awaited(resume: Resume, source: SourceIdentity) -> Mapping[int, int]:
-    return await resume(source)

@@ -1,7 +1,7 @@
 """What a source of messages promises: the protocol that every broker's adapter keeps."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Protocol
 
 from msgspec import Struct
 
@@ -11,7 +11,7 @@ MAX_MESSAGES = 5_000
 MAX_BYTES = 16_000_000
 """A batch closes when it has this much; see `orderkeep.sources.batching`."""
 
-Resume = Callable[[SourceIdentity], Awaitable[Mapping[int, int]]]
+Resume = Callable[[SourceIdentity], Coroutine[Any, Any, Mapping[int, int]]]
 """Asks the database for the next position of each partition that was begun. Retries until it answers."""
 
 
