@@ -22,7 +22,7 @@ from orderkeep.errors import Rejected
 from orderkeep.order import decode
 from orderkeep.supervise import LAUNCHER
 
-PATIENCE = 60.0
+PATIENCE = 100.0
 """Seconds after which a wait fails; nothing is ever that slow, however busy the machine."""
 
 

@@ -13,7 +13,7 @@ from tests.service import Service
 from .conftest import QUICK_GROUP
 from .load import Load, prove, read_back, wait_for_commits
 
-pytestmark = pytest.mark.timeout(150)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")

@@ -26,15 +26,15 @@ from orderkeep.sources.source import MAX_MESSAGES, Fetched, Resume, Span
 from orderkeep.storage.store import Message, SourceIdentity
 
 POLL_SECONDS = 0.1
-PATIENCE_SECONDS = 1.0
-"""How long a full queue is waited for before fetching pauses: a pause throws the prefetched away."""
-DRAIN_SECONDS = 10.0
-"""How long a revoked partition's batches may take to be stored; later ones are redelivered elsewhere."""
+PATIENCE_SECONDS = 1.0  # for a full queue, before fetching pauses: a pause throws the prefetched away
+DRAIN_SECONDS = 10.0  # for the batches of a revoked partition; later ones are redelivered elsewhere
 INCARNATION_SECONDS = 3.0
-RECONNECT_SECONDS = 1.0
-COMPLAINT_SECONDS = 10.0
-"""Between two log lines about a broker that is away: the client reports every attempt to connect."""
 COMMIT_SECONDS = 0.1
+RECONNECT_SECONDS = 1.0
+REJOIN_SECONDS = 20.0
+"""After partitions were lost. librdkafka 2.16 can search for the coordinator for ever (seen: a broker came
+back from a freeze), and a new consumer finds it at once."""
+COMPLAINT_SECONDS = 10.0  # between log lines about a broker that is away: each attempt to connect is reported
 
 Answer = TypeVar("Answer")
 Item = Fetched | OrderkeepError | None
@@ -72,6 +72,7 @@ class KafkaReader:
         self._paused = False
         self._failure: OrderkeepError | _TopicMadeAgain | None = None
         self._committed_at = 0.0
+        self._lost_at = float("inf")
         self._complained_at = float("-inf")
         self._thread = threading.Thread(target=self._run, name="kafka", daemon=True)
         self.assignment = Assignment()
@@ -115,6 +116,7 @@ class KafkaReader:
         self._consumer = Consumer({**self._options, **callbacks})
         self._carried.clear()
         self._paused = False
+        self._lost_at = float("inf")
         answer, asked_at = None, time.monotonic()
         try:
             self._consumer.subscribe(
@@ -124,6 +126,8 @@ class KafkaReader:
                 for batch in self._next_batches():
                     self._hand_over(batch)
                 self._commit()
+                if time.monotonic() - self._lost_at > REJOIN_SECONDS:
+                    raise BrokerUnavailable(f"not back in the group after {REJOIN_SECONDS:g} s, joining anew")
                 if answer is None and time.monotonic() - asked_at > INCARNATION_SECONDS:
                     answer, asked_at = kafka_client.describe_topic(self._admin, self._topic), time.monotonic()
                 if answer is not None and answer.done():
@@ -197,7 +201,7 @@ class KafkaReader:
         try:
             handed.result(PATIENCE_SECONDS)
         except TimeoutError:
-            self._pause()
+            self._pause(paused=True)
             while not handed.done() and not self._leaving.is_set():
                 # Only a partition that was assigned this moment can still yield a message.
                 message = self._consumer.poll(POLL_SECONDS)
@@ -205,7 +209,7 @@ class KafkaReader:
                     self._carried.append(message)
                 self._raise_failure()
                 self._commit()
-            self._unpause()
+            self._pause(paused=False)
 
     def _hand_to_loop(self, item: Item) -> None:
         if self._leaving.is_set():
@@ -224,13 +228,10 @@ class KafkaReader:
         asked.cancel()
         raise BrokerUnavailable("leaving the group")
 
-    def _pause(self) -> None:
-        self._paused = True
-        self._consumer.pause(self._consumer.assignment())
-
-    def _unpause(self) -> None:
-        self._paused = False
-        self._consumer.resume(self._consumer.assignment())
+    def _pause(self, *, paused: bool) -> None:
+        self._paused = paused
+        change = self._consumer.pause if paused else self._consumer.resume
+        change(self._consumer.assignment())
 
     def _commit(self, *, last: bool = False) -> None:
         if not last and time.monotonic() - self._committed_at < COMMIT_SECONDS:
@@ -267,6 +268,7 @@ class KafkaReader:
         else:
             consumer.assign(placed)
         self.assignment.assign(starts)
+        self._lost_at = float("inf")
         if self._paused:
             consumer.pause(placed)
         log.info("partitions_assigned", topic=self._topic, positions=starts)
@@ -278,6 +280,7 @@ class KafkaReader:
         log.info("partitions_revoked", partitions=[part.partition for part in partitions], drained=drained)
 
     def _on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._lost_at = time.monotonic()
         self._let_go(consumer, partitions)
         log.warning("partitions_lost", partitions=[part.partition for part in partitions])
 
