@@ -27,7 +27,7 @@ class KafkaSource:
     async def open(self, resume: Resume) -> None:
         admin = kafka_client.make_admin(self._options)
         source = await kafka_client.find_topic(admin, self._topic, self._brokers)
-        self._reader = KafkaReader(self._options, source, admin, resume, self._queue)
+        self._reader = KafkaReader(self._options, source, resume, self._queue)
         self._reader.start()
 
     async def fetch(self) -> Fetched | None:

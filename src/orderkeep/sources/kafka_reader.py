@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
-from confluent_kafka.admin import AdminClient
 
 from orderkeep.errors import BrokerUnavailable, Fatal, OffsetGone, OrderkeepError, ServerUnavailable
 from orderkeep.sources import kafka_client
@@ -32,8 +31,8 @@ INCARNATION_SECONDS = 3.0
 COMMIT_SECONDS = 0.1
 RECONNECT_SECONDS = 1.0
 REJOIN_SECONDS = 20.0
-"""After partitions were lost. librdkafka 2.16 can search for the coordinator for ever (seen: a broker came
-back from a freeze), and a new consumer finds it at once."""
+"""After partitions were lost, before a new consumer. A broker that was frozen may name no brokers when it comes
+back, and librdkafka up to 2.16 then forgets the last one for ever (its issue 5301)."""
 COMPLAINT_SECONDS = 10.0  # between log lines about a broker that is away: each attempt to connect is reported
 
 Answer = TypeVar("Answer")
@@ -53,14 +52,12 @@ class KafkaReader:
         self,
         options: Mapping[str, Any],
         source: SourceIdentity,
-        admin: AdminClient,
         resume: Resume,
         queue: "asyncio.Queue[Item]",
     ) -> None:
         self._options = dict(options)
         self._topic = source.topic
         self._source = source
-        self._admin = admin
         self._resume = resume
         self._queue = queue
         self._loop = asyncio.get_running_loop()
@@ -112,6 +109,9 @@ class KafkaReader:
 
     def _consume(self) -> None:
         """The life of one consumer, until it is told to stop or the topic becomes another."""
+        self._admin = kafka_client.make_admin(
+            self._options
+        )  # of this life: it can be lost as the consumer can
         callbacks = {"error_cb": self._note_error, "on_commit": self._on_commit}
         self._consumer = Consumer({**self._options, **callbacks})
         self._carried.clear()
