@@ -31,8 +31,8 @@ INCARNATION_SECONDS = 3.0
 COMMIT_SECONDS = 0.1
 RECONNECT_SECONDS = 1.0
 REJOIN_SECONDS = 20.0
-"""After partitions were lost, before a new consumer. A broker that was frozen may name no brokers when it comes
-back, and librdkafka up to 2.16 then forgets the last one for ever (its issue 5301)."""
+"""After partitions were lost, before a new consumer. A broker that was frozen may name no brokers when it
+comes back, and librdkafka up to 2.16 then forgets the last one for ever (its issue 5301)."""
 COMPLAINT_SECONDS = 10.0  # between log lines about a broker that is away: each attempt to connect is reported
 
 Answer = TypeVar("Answer")
