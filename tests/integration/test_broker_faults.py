@@ -67,7 +67,7 @@ def test_stopped_while_the_broker_is_away(own_service: Service, kafka: KafkaServ
 
 
 def test_frozen(own_service: Service, kafka: KafkaServer) -> None:
-    """A broker that answers nothing for longer than a session of the group lasts is waited for."""
+    """A broker that answers nothing for longer than a session of the group, not its own, is waited for."""
     # After a crash the broker's own session is 3 s, and a freeze beyond it can meet librdkafka's issue 5301.
     kafka.stop()
     kafka.start()
