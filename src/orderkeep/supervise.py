@@ -53,10 +53,6 @@ class Service:
         self._has_run = False
         self._expected_end = False
 
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process else None
-
     async def keep_up(self) -> None:
         """Start it, and again whenever it ends, until cancelled; then stop it. Raises `Fatal`."""
         try:
