@@ -202,12 +202,48 @@ async def test_notifications(writer: PostgresWriter, database: Database) -> None
     assert heard[-1] == ("orderkeep_rejects", str(rejects[0]["id"]))
 
 
-async def test_durable_sessions(writer: PostgresWriter, database: Database) -> None:
-    """A session that writes waits for its commits to be on disk, whatever the database's default is."""
-    database.execute(f"alter database {database.name} set synchronous_commit = off")
+async def test_durable_commits(writer: PostgresWriter, database: Database) -> None:
+    """The commit of a batch waits for the disk, and for a standby, whatever the database's default is."""
+    database.execute(
+        f"alter database {database.name} set synchronous_commit = off;"
+        "create table seen (setting text);"
+        "grant select, insert on seen to public;"
+        "create function note() returns trigger language plpgsql as"
+        " $$ begin insert into seen values (current_setting('synchronous_commit')); return null; end $$;"
+        "create constraint trigger note after insert on orders deferrable initially deferred"
+        " for each row execute function note()"
+    )
     await writer.write(orders_batch([order("a")]))
-    assert writer._connection is not None
-    assert await writer._connection.fetchval("show synchronous_commit") == "on"
+    await writer.write(orders_batch([order("a"), order("b")], first=1))
+    assert [row["setting"] for row in database.fetch("select setting from seen")] == ["on", "on"]
+
+
+@pytest.mark.parametrize("table", ["orders", "rejected_messages"])
+async def test_terminated_while_it_takes_nothing(
+    writer: PostgresWriter, database: Database, table: str
+) -> None:
+    """A connection that is lost while PostgreSQL takes nothing of a large batch ends the write."""
+    await writer.write(orders_batch([order("before")]))
+    large = orders_batch(
+        [order(f"uid-{n}", filling="x" * 200_000) for n in range(40)]
+        if table == "orders"
+        else [b"x" * 200_000] * 40,
+        first=1,
+    )
+    blocker = await asyncpg.connect(database.owner_url)
+    async with blocker.transaction():
+        await blocker.execute(f"lock table {table} in exclusive mode")
+        writing = asyncio.create_task(writer.write(large))
+        await until_waiting(blocker)
+        database.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            f" where application_name = 'orderkeep ingest 0' and datname = '{database.name}'"
+        )
+        with pytest.raises(Transient):
+            await asyncio.wait_for(writing, 60)
+    await blocker.close()
+    counts = await writer.write(large)
+    assert counts["stored"] + counts["rejected"] == 40
 
 
 NOT_THERE = {

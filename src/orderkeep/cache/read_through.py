@@ -11,6 +11,8 @@ from orderkeep.storage.store import OrderReader
 
 WAITING_READS = 512
 """Different uids that may be asked of the database at a time; beyond it the answer is `Overloaded`."""
+WAITING_ASKERS = 768
+"""Requests that may wait for the database at a time, for whatever uids: fewer than the API lets in."""
 
 
 class Found(NamedTuple):
@@ -25,6 +27,7 @@ class ReadThrough:
         self._reader = reader
         self._cache = cache
         self._asked: dict[str, asyncio.Task[bytes | None]] = {}
+        self._askers = 0
         self.hits = 0
         self.misses = 0
 
@@ -45,14 +48,20 @@ class ReadThrough:
 
     async def _ask(self, uid: str) -> bytes | None:
         task = self._asked.get(uid)
+        if self._askers >= WAITING_ASKERS:
+            raise Overloaded("too many requests wait for the database; try again in a second")
         if task is None:
             if len(self._asked) >= WAITING_READS:
                 raise Overloaded("too many orders are being read from the database; try again in a second")
             task = asyncio.create_task(self._read(uid))
             self._asked[uid] = task
             task.add_done_callback(lambda done: self._forget(uid, done))
-        # Shielded: one asker who hangs up must not take the answer from the others.
-        return await asyncio.shield(task)
+        self._askers += 1
+        try:
+            # Shielded: one asker who hangs up must not take the answer from the others.
+            return await asyncio.shield(task)
+        finally:
+            self._askers -= 1
 
     async def _read(self, uid: str) -> bytes | None:
         order = await self._reader.order(uid)

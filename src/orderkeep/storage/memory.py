@@ -9,6 +9,8 @@ from hashlib import sha256
 from orderkeep.storage.store import (
     Accepted,
     Batch,
+    Gap,
+    Message,
     OrderSummary,
     Outcome,
     PartitionProgress,
@@ -30,6 +32,7 @@ class MemoryStore:
         self.rejects: dict[tuple[_Origin, bytes], tuple[Refused, datetime]] = {}
         """By place and hash, in the order in which they were kept."""
         self._positions: dict[tuple[str, SourceIdentity, int], tuple[Position, datetime]] = {}
+        self.gaps: list[tuple[SourceIdentity, str, Gap]] = []
         self._followers: set[asyncio.Queue[list[str]]] = set()
 
     async def write(self, batch: Batch) -> dict[Outcome, int]:
@@ -56,6 +59,16 @@ class MemoryStore:
             for (of_group, of_source, partition), (position, _) in self._positions.items()
             if (of_group, of_source) == (group, source)
         }
+
+    async def kept_aside(self, source: SourceIdentity, messages: Sequence[Message]) -> list[Refused]:
+        kept = (self.rejects.get(_reject_key(source, message)) for message in messages)
+        return [found[0] for found in kept if found is not None]
+
+    async def record_gap(self, source: SourceIdentity, group: str, gap: Gap) -> None:
+        self.gaps.append((source, group, gap))
+        key = (group, source, gap.partition)
+        if key in self._positions:
+            self._positions[key] = Position(gap.begin, None), datetime.now(UTC)
 
     async def order(self, uid: str) -> StoredOrder | None:
         found = await self.orders([uid])
@@ -122,9 +135,7 @@ class MemoryStore:
         return self._refuse(source, Refused(accepted.message, "conflict", reason, uid), now)
 
     def _refuse(self, source: SourceIdentity, refused: Refused, now: datetime) -> Outcome:
-        message = refused.message
-        digest = sha256(message.payload or b"").digest()
-        key = ((source, message.partition, message.position), digest)
+        key = _reject_key(source, refused.message)
         if key in self.rejects:
             return "redelivered"
         self.rejects[key] = refused, now
@@ -134,6 +145,10 @@ class MemoryStore:
         known = self._positions.get(key)
         reached = max(position.next, known[0].next) if known else position.next
         self._positions[key] = (Position(reached, position.end), now)
+
+
+def _reject_key(source: SourceIdentity, message: Message) -> tuple[_Origin, bytes]:
+    return (source, message.partition, message.position), sha256(message.payload or b"").digest()
 
 
 def _summary(accepted: Accepted, received_at: datetime) -> OrderSummary:

@@ -47,7 +47,7 @@ def migrations() -> list[Migration]:
 
 async def migrate(url: str, say: Callable[[str], None] = lambda _line: None) -> int:
     """Apply what is missing and return how many files that were. Waits for another migration to end."""
-    connection = await connect(url, "migrate", writable=True)
+    connection = await connect(url, "migrate", role="primary")
     try:
         with translated():
             await connection.execute("select pg_advisory_lock($1)", _LOCK)

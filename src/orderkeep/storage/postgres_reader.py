@@ -1,4 +1,8 @@
-"""Reading orders from PostgreSQL: by id, by page, all of them newest first, and as they are stored."""
+"""Reading orders from PostgreSQL: by id, by page, all of them newest first, and as they are stored.
+
+Reads may go to a standby. It is behind, so it can say that an order is there, and never that one is not:
+that is for the primary to say. New orders are told by the primary alone; a standby takes no LISTEN.
+"""
 
 import asyncio
 from collections import deque
@@ -7,67 +11,84 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from orderkeep.errors import DatabaseUnavailable
-from orderkeep.storage.postgres_connection import close, connect, make_pool
+from orderkeep.storage.postgres_connection import ReadPool, close, connect, is_standby
 from orderkeep.storage.postgres_errors import translated
+from orderkeep.storage.postgres_hosts import Role
 from orderkeep.storage.postgres_writer import ORDERS_CHANNEL
 from orderkeep.storage.queries import QUERIES
 from orderkeep.storage.store import OrderSummary, PartitionProgress, StoredOrder
 
 if TYPE_CHECKING:
-    from asyncpg import Connection, Pool
+    from asyncpg import Connection, Record
 
 STATEMENT_SECONDS = 5.0
+"""For an answer, the wait for a connection included."""
+STANDBY_SECONDS = 2.0
+"""The same where the primary can be asked instead."""
 RESTORE_CHUNK = 2_000
+CHUNK_SECONDS = 30.0
 FOLLOW_CHECK_SECONDS = 10.0
 FOLLOW_BACKLOG = 256
 """Notifications kept for a follower that is behind, of up to 7,900 bytes; the oldest are let go."""
 
 
 class PostgresReader:
-    """An `OrderReader` over a pool of `size` connections, made when they are needed."""
+    """An `OrderReader` over a pool of `size` connections, made when they are needed.
 
-    def __init__(self, url: str, size: int = 8) -> None:
-        self._url = url
-        self._size = size
-        self._made: Pool[Any] | None = None
-        self._making = asyncio.Lock()
+    With a `primary_url` of its own, `url` is read as its hosts come, whatever they are; the primary, over a
+    second pool, is asked for what they lack, and for everything while none of them answers. Without, `url`
+    is both: its primary is read, and a standby only while there is no primary.
+    """
+
+    def __init__(self, url: str, size: int = 8, *, primary_url: str | None = None) -> None:
+        self._apart = primary_url not in (None, url)
+        self._role: Role = "any" if self._apart else "primary first"
+        self._url, self._primary_url = url, primary_url or url
+        seconds = STANDBY_SECONDS if self._apart else STATEMENT_SECONDS
+        self._near = ReadPool(url, "api", role=self._role, size=size, seconds=seconds)
+        self._primary = ReadPool(
+            self._primary_url, "api", role="primary", size=size, seconds=STATEMENT_SECONDS
+        )
 
     async def order(self, uid: str) -> StoredOrder | None:
-        with translated():
-            pool = await self._pool()
-            row = await pool.fetchrow(QUERIES["order_by_uid"], uid)
-            return StoredOrder(*row) if row else None
+        rows, final = await self._fetch(QUERIES["order_by_uid"], uid)
+        if not rows and not final:
+            rows = await self._fetch_from(self._primary, QUERIES["order_by_uid"], uid)
+        return StoredOrder(*rows[0]) if rows else None
 
     async def orders(self, uids: Sequence[str]) -> list[StoredOrder]:
-        with translated():
-            pool = await self._pool()
-            return [StoredOrder(*row) for row in await pool.fetch(QUERIES["orders_by_uids"], uids)]
+        rows, final = await self._fetch(QUERIES["orders_by_uids"], uids)
+        found = [StoredOrder(*row) for row in rows]
+        missing = set(uids) - {order.order_uid for order in found}
+        if missing and not final:
+            rows = await self._fetch_from(self._primary, QUERIES["orders_by_uids"], list(missing))
+            found += [StoredOrder(*row) for row in rows]
+        return found
 
     async def page(self, limit: int, after: tuple[datetime, str] | None = None) -> list[OrderSummary]:
-        with translated():
-            pool = await self._pool()
-            rows = await pool.fetch(QUERIES["order_page"], *(after or (None, None)), limit)
-            return [OrderSummary(*row) for row in rows]
+        rows, _ = await self._fetch(QUERIES["order_page"], *(after or (None, None)), limit)
+        return [OrderSummary(*row) for row in rows]
 
     async def newest(self) -> AsyncGenerator[list[StoredOrder], None]:
         # Of its own: a restore takes seconds, and must not keep readers from a connection.
-        connection = await connect(self._url, "restore")
+        connection = await self._connect_to_restore()
         try:
             with translated():
                 async with connection.transaction(readonly=True):
                     cursor = await connection.cursor(QUERIES["newest_orders"])
-                    while rows := await cursor.fetch(RESTORE_CHUNK):
+                    while rows := await cursor.fetch(RESTORE_CHUNK, timeout=CHUNK_SECONDS):
                         yield [StoredOrder(*row) for row in rows]
         finally:
             await close(connection)
 
     async def follow(self) -> AsyncGenerator[list[str], None]:
-        connection = await connect(self._url, "follow", writable=True)
+        connection = await connect(self._primary_url, "follow", role="primary")
         backlog = _Backlog()
         try:
             connection.add_termination_listener(lambda _connection: backlog.woken.set())
             with translated():
-                await connection.add_listener(ORDERS_CHANNEL, backlog.note)
+                async with asyncio.timeout(STATEMENT_SECONDS):
+                    await connection.add_listener(ORDERS_CHANNEL, backlog.note)
             yield []
             while True:
                 await _wait_or_check(connection, backlog.woken)
@@ -80,30 +101,41 @@ class PostgresReader:
             await close(connection)
 
     async def ingest_progress(self) -> list[PartitionProgress]:
-        with translated():
-            pool = await self._pool()
-            rows = await pool.fetch(QUERIES["ingest_progress"])
-            return [_progress(*row) for row in rows]
+        rows, _ = await self._fetch(QUERIES["ingest_progress"])
+        return [_progress(*row) for row in rows]
 
     async def estimate(self) -> int:
-        with translated():
-            pool = await self._pool()
-            return int(await pool.fetchval(QUERIES["estimate_orders"]))
+        rows, _ = await self._fetch(QUERIES["estimate_orders"])
+        return int(rows[0][0])
 
     async def ping(self) -> None:
-        with translated():
-            pool = await self._pool()
-            await pool.execute(QUERIES["ping"])
+        await self._fetch(QUERIES["ping"])
 
     async def close(self) -> None:
-        if self._made is not None:
-            self._made.terminate()
+        await self._near.close()
+        await self._primary.close()
 
-    async def _pool(self) -> "Pool[Any]":
-        async with self._making:
-            if self._made is None:
-                self._made = await make_pool(self._url, "api", self._size, STATEMENT_SECONDS)
-        return self._made
+    async def _fetch(self, query: str, *arguments: object) -> "tuple[list[Record], bool]":
+        """The rows, and whether they are all that the primary has."""
+        try:
+            async with self._near.borrow() as connection:
+                return await connection.fetch(query, *arguments), not is_standby(connection)
+        except DatabaseUnavailable:
+            if not self._apart:
+                raise
+        return await self._fetch_from(self._primary, query, *arguments), True
+
+    async def _fetch_from(self, pool: ReadPool, query: str, *arguments: object) -> "list[Record]":
+        async with pool.borrow() as connection:
+            return await connection.fetch(query, *arguments)
+
+    async def _connect_to_restore(self) -> "Connection[Any]":
+        try:
+            return await connect(self._url, "restore", role=self._role)
+        except DatabaseUnavailable:
+            if not self._apart:
+                raise
+        return await connect(self._primary_url, "restore", role="primary")
 
 
 class _Backlog:

@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from orderkeep.storage.postgres_connection import connect, make_pool
+from orderkeep.storage.postgres_connection import ReadPool, connect
 from orderkeep.storage.postgres_errors import translated
 from orderkeep.storage.queries import QUERIES
 from orderkeep.storage.rejects import Reject, RejectFilter, RejectSummary, ReplayOutcome
 
 if TYPE_CHECKING:
-    from asyncpg import Connection, Pool
+    from asyncpg import Connection
 
 STATEMENT_SECONDS = 30.0
 """A list that is filtered by topic may read the whole table: about a second for a million rejects."""
@@ -28,9 +28,7 @@ class PostgresRejects:
 
     def __init__(self, url: str, size: int = 2) -> None:
         self._url = url
-        self._size = size
-        self._made: Pool[Any] | None = None
-        self._making = asyncio.Lock()
+        self._pool = ReadPool(url, "rejects", role="primary first", size=size, seconds=STATEMENT_SECONDS)
         self._noting: Connection[Any] | None = None
         self._one_at_a_time = asyncio.Lock()
 
@@ -64,7 +62,9 @@ class PostgresRejects:
             try:
                 with translated():
                     if self._noting is None:
-                        self._noting = await connect(self._url, "replay", writable=True)
+                        self._noting = await connect(
+                            self._url, "replay", role="primary", seconds=STATEMENT_SECONDS
+                        )
                     await self._noting.execute(QUERIES["record_replay"], reject_id, outcome, _clean(detail))
             except BaseException:
                 # Cancelled or failed in the middle: what the connection is doing is not known any more.
@@ -72,8 +72,7 @@ class PostgresRejects:
                 raise
 
     async def close(self) -> None:
-        if self._made is not None:
-            self._made.terminate()
+        await self._pool.close()
         self._drop()
 
     def _drop(self) -> None:
@@ -88,17 +87,9 @@ class PostgresRejects:
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[Any]:
-        with translated():
-            pool = await self._pool()
-            async with pool.acquire() as connection, connection.transaction(readonly=True):
-                await connection.execute(QUERIES["plan_for_values"])
-                yield connection
-
-    async def _pool(self) -> "Pool[Any]":
-        async with self._making:
-            if self._made is None:
-                self._made = await make_pool(self._url, "rejects", self._size, STATEMENT_SECONDS)
-        return self._made
+        async with self._pool.borrow() as connection, connection.transaction(readonly=True):
+            await connection.execute(QUERIES["plan_for_values"])
+            yield connection
 
 
 def _columns(wanted: RejectFilter) -> tuple[object, ...]:

@@ -10,10 +10,13 @@ import asyncpg
 
 from orderkeep.errors import DatabaseUnavailable, DataRefused, OutcomeUnknown
 from orderkeep.storage.copy import ORDER_COLUMNS, STAGED_COLUMNS, order_rows, staged_rows
-from orderkeep.storage.postgres_connection import connect
+from orderkeep.storage.postgres_confirmed import Confirmed, LastCommit
+from orderkeep.storage.postgres_connection import connect_and_tell, ended_when_lost
 from orderkeep.storage.postgres_errors import describe, translated
+from orderkeep.storage.postgres_hosts import HOST_SECONDS, Branch
+from orderkeep.storage.postgres_lookout import looking_around
 from orderkeep.storage.queries import QUERIES
-from orderkeep.storage.store import Accepted, Batch, Outcome, Refused, SourceIdentity
+from orderkeep.storage.store import Accepted, Batch, Gap, Message, Outcome, Refused, SourceIdentity
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -30,19 +33,25 @@ _CLEAN_BATCHES = 20  # so many batches without a duplicate, and COPY goes straig
 class PostgresWriter:
     """An `OrderWriter` over one connection, which it opens when needed and drops after any failure.
 
-    `slot` numbers the writers of a process: each has rows of its own in `progress`.
+    `slot` numbers the writers of a process: each has rows of its own in `progress`. Those that share
+    `confirmed` write to the same server, and raise `DatabaseWentBack` rather than to one that lacks what any
+    of them has committed.
     """
 
-    def __init__(self, url: str, slot: int = 0) -> None:
+    def __init__(self, url: str, slot: int = 0, confirmed: Confirmed | None = None) -> None:
         self._url = url
         self._slot = slot
+        self._confirmed = confirmed
         self._connection: Connection[Any] | None = None
+        self._branch: Branch | None = None
+        self._checked = False
         self._source_ids: dict[SourceIdentity, int] = {}
         self._staged_batches = 0
         self._warnings: list[str] = []
 
     async def write(self, batch: Batch) -> dict[Outcome, int]:
         async with self._session() as connection:
+            await self._check_kept(connection)
             source = await self._source_id(connection, batch.source)
             if self._staged_batches == 0 and not _repeats_a_uid(batch.accepted):
                 try:
@@ -54,9 +63,33 @@ class PostgresWriter:
 
     async def progress(self, source: SourceIdentity, group: str) -> dict[int, int]:
         async with self._session() as connection:
+            await self._check_kept(connection)
+            rows = await connection.fetch(QUERIES["progress"], group, *source)
+            positions = {row["partition"]: row["next_position"] for row in rows}
+            if self._confirmed:
+                self._confirmed.tell(group, source, positions)
+            return positions
+
+    async def kept_aside(self, source: SourceIdentity, messages: Sequence[Message]) -> list[Refused]:
+        async with self._session() as connection:
+            rows = await connection.fetch(
+                QUERIES["kept_aside"],
+                await self._source_id(connection, source),
+                [message.partition for message in messages],
+                [message.position for message in messages],
+                [_digest(message) for message in messages],
+            )
+            return [Refused(messages[ordinal - 1], *row) for ordinal, *row in rows]
+
+    async def record_gap(self, source: SourceIdentity, group: str, gap: Gap) -> None:
+        async with self._session() as connection:
+            await self._check_kept(connection)
             source_id = await self._source_id(connection, source)
-            rows = await connection.fetch(QUERIES["progress"], group, source_id)
-            return {row["partition"]: row["next_position"] for row in rows}
+            await connection.execute(QUERIES["begin_batch"])
+            await connection.execute(QUERIES["record_gap"], group, source_id, *gap)
+            await self._commit(connection)
+            if self._confirmed:
+                self._confirmed.forget(group, source, gap.partition)
 
     async def close(self) -> None:
         if self._connection is not None:
@@ -68,7 +101,7 @@ class PostgresWriter:
     ) -> dict[Outcome, int]:
         """COPY straight into orders. Raises UniqueViolationError when a uid is there already."""
         ordered = sorted(batch.accepted, key=_uid)
-        await connection.execute("begin")
+        await connection.execute(QUERIES["begin_batch"])
         if ordered:
             await connection.copy_to_table(
                 "orders", source=order_rows(ordered, source), columns=ORDER_COLUMNS, format="binary"
@@ -81,7 +114,7 @@ class PostgresWriter:
         self, connection: "Connection[Any]", batch: Batch, source: int
     ) -> dict[Outcome, int]:
         """COPY beside orders, insert what is new, and compare the rest with what is there."""
-        await connection.execute("begin")
+        await connection.execute(QUERIES["begin_batch"])
         await connection.copy_to_table(
             "staged_orders",
             source=staged_rows(batch.accepted, source),
@@ -116,9 +149,10 @@ class PostgresWriter:
         if refused:
             rejects = await self._insert_rejects(connection, refused, source, counts)
             notices += [(REJECTS_CHANNEL, text) for text in _joined(rejects)]
+        commit: LastCommit | None = None
         if batch.progress:
             partitions = sorted(batch.progress)
-            await connection.execute(
+            row = await connection.fetchrow(
                 QUERIES["advance_progress"],
                 batch.group,
                 source,
@@ -127,10 +161,13 @@ class PostgresWriter:
                 [batch.progress[partition].next for partition in partitions],
                 [batch.progress[partition].end for partition in partitions],
             )
+            commit = LastCommit(batch.group, batch.source, *row) if row else None
         if notices:
             channels, texts = zip(*notices, strict=True)
             await connection.execute(QUERIES["notify"], list(channels), list(texts))
         await self._commit(connection)
+        if self._confirmed:
+            self._confirmed.note(self._slot, self._branch, commit)
 
     async def _insert_rejects(
         self,
@@ -167,7 +204,11 @@ class PostgresWriter:
             with translated():
                 if self._connection is None:
                     self._connection = await self._connect()
-                yield self._connection
+                async with (
+                    looking_around(self._url, self._connection, self._branch),
+                    ended_when_lost(self._connection),
+                ):
+                    yield self._connection
         except DataRefused:
             await self._roll_back()
             raise
@@ -180,17 +221,31 @@ class PostgresWriter:
         """Keep the connection after a refused value: a batch is split in many steps."""
         try:
             if self._connection is not None:
-                await self._connection.execute("rollback")
+                await self._connection.execute("rollback", timeout=HOST_SECONDS)
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             await self.close()
 
     async def _connect(self) -> "Connection[Any]":
-        connection = await connect(self._url, f"ingest {self._slot}", writable=True)
-        connection.add_log_listener(self._note_warning)
-        await connection.execute("set client_min_messages = warning")
-        await connection.execute(QUERIES["make_staging"])
+        connection, self._branch = await connect_and_tell(self._url, f"ingest {self._slot}", role="primary")
+        try:
+            connection.add_log_listener(self._note_warning)
+            await connection.execute(QUERIES["prepare_writer"], timeout=HOST_SECONDS)
+            await connection.execute(QUERIES["make_staging"], timeout=HOST_SECONDS)
+        except BaseException:
+            connection.terminate()
+            raise
+        self._checked = False
+        if self._confirmed:
+            self._confirmed.arrive(self._branch)
         self._source_ids.clear()  # another server, or the same one restored, may number them otherwise
         return connection
+
+    async def _check_kept(self, connection: "Connection[Any]") -> None:
+        if self._confirmed:
+            self._confirmed.check_branch(self._branch)
+            if not self._checked:
+                await self._confirmed.check(connection)
+                self._checked = True
 
     def _note_warning(self, _connection: object, message: Any) -> None:
         if getattr(message, "sqlstate", None) == "01000":
@@ -233,11 +288,15 @@ def _reject_row(reject: Refused, source: int) -> tuple[Any, ...]:
         message.key,
         [part for header in message.headers for part in header],
         message.payload,
-        hashlib.sha256(message.payload or b"").digest(),
+        _digest(message),
         reject.kind,
         _clean(reject.reason),
         reject.order_uid,
     )
+
+
+def _digest(message: Message) -> bytes:
+    return hashlib.sha256(message.payload or b"").digest()
 
 
 def _clean(reason: str) -> str:

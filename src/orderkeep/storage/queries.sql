@@ -15,7 +15,8 @@ limit 1;
 -- name: progress
 select partition, max(next_position) as next_position
 from progress
-where consumer_group = $1 and source = $2
+join sources on sources.id = progress.source
+where consumer_group = $1 and kind = $2 and topic = $3 and incarnation = $4
 group by partition;
 
 -- name: make_staging
@@ -64,6 +65,17 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 on conflict (source, partition, position, sha256) do nothing
 returning id, kind;
 
+-- name: kept_aside
+select wanted.ordinal, rejects.kind, rejects.reason, rejects.order_uid
+from unnest($2::integer[], $3::bigint[], $4::bytea[]) with ordinality
+    as wanted (partition, position, sha256, ordinal)
+join rejected_messages as rejects
+    on rejects.source = $1
+    and rejects.partition = wanted.partition
+    and rejects.position = wanted.position
+    and rejects.sha256 = wanted.sha256
+order by wanted.ordinal;
+
 -- name: advance_progress
 insert into progress as known (consumer_group, source, partition, writer, next_position, end_position)
 select $1, $2, partition, $3, next_position, end_position
@@ -72,7 +84,52 @@ order by partition
 on conflict (consumer_group, source, partition, writer) do update
 set next_position = greatest(known.next_position, excluded.next_position),
     end_position = excluded.end_position,
-    updated_at = now();
+    updated_at = now()
+returning partition, updated_at;
+
+-- name: last_commit
+select updated_at
+from progress
+join sources on sources.id = progress.source
+where consumer_group = $1 and kind = $2 and topic = $3 and incarnation = $4 and partition = $5 and writer = $6;
+
+-- name: begin_batch
+-- Its commit is on disk, and on the synchronous standby if there is one.
+begin; set local synchronous_commit = on;
+
+-- name: prepare_writer
+-- synchronous_commit is for what is not a batch: without a standby, a session that ends would wait for it
+-- with its temporary table, the connection still open, and one that begins as well (seen with 18.6).
+-- Not in the URL's settings: a pooling proxy refuses what it does not know. Seconds until a frozen process
+-- between two statements, or on a host that is gone, no longer holds what other processes wait for.
+select set_config(name, value, false)
+from (values ('client_min_messages', 'warning'),
+             ('synchronous_commit', 'local'),
+             ('idle_in_transaction_session_timeout', '15s'),
+             ('tcp_keepalives_idle', '5'),
+             ('tcp_keepalives_interval', '5'),
+             ('tcp_keepalives_count', '3')) as setting (name, value);
+-- The queue of notifications, once full, is looked at again only when somebody asks or a commit has notified.
+select pg_notification_queue_usage();
+
+-- name: end_silent_writers
+-- Those that the session $1 waits for, directly: of our own user, writers like us, waiting for their client.
+select pg_terminate_backend(activity.pid)
+from pg_stat_activity as activity
+where activity.pid = any(pg_blocking_pids($1))
+  and activity.usename = current_user
+  and activity.application_name like 'orderkeep ingest %'
+  and activity.wait_event = 'ClientRead'
+  and activity.state_change < now() - make_interval(secs => $2);
+
+-- name: record_gap
+-- The one statement that may take progress back: a topic that lost its end is read from its beginning.
+with moved as (
+    update progress set next_position = $6, updated_at = now()
+    where consumer_group = $1 and source = $2 and partition = $3
+)
+insert into gaps (consumer_group, source, partition, first_position, next_position)
+values ($1, $2, $3, $4, $5);
 
 -- name: notify
 select pg_notify(channel, message) from unnest($1::text[], $2::text[]) as notice (channel, message);

@@ -55,6 +55,18 @@ class Position(NamedTuple):
     end: int | None
 
 
+class Gap(NamedTuple):
+    """Positions of a partition whose messages are gone unread: from `first` up to, not with, `next`.
+
+    Reading goes on at `begin`, the first position that there is.
+    """
+
+    partition: int
+    first: int
+    next: int
+    begin: int
+
+
 class Batch(Struct, frozen=True):
     """Messages of one source, in the order of delivery, with what the same transaction says of progress."""
 
@@ -99,7 +111,11 @@ class PartitionProgress(Struct, frozen=True):
 
 
 class OrderWriter(Protocol):
-    """One writer stores one batch at a time; several writers may work side by side."""
+    """One writer stores one batch at a time; several writers may work side by side.
+
+    Any call raises `DatabaseWentBack` when the database lacks what the writers of this process had confirmed,
+    or what `progress` had told: positions that were claimed on the strength of it would be false.
+    """
 
     async def write(self, batch: Batch) -> dict[Outcome, int]:
         """Store the batch in one transaction and say how many messages had which outcome.
@@ -111,6 +127,18 @@ class OrderWriter(Protocol):
 
     async def progress(self, source: SourceIdentity, group: str) -> dict[int, int]:
         """The next position of each partition that the group has begun, as far as it is committed."""
+
+    async def kept_aside(self, source: SourceIdentity, messages: Sequence[Message]) -> list[Refused]:
+        """Those of the messages that are kept as rejects or conflicts, in the order given.
+
+        Raises as `write` does.
+        """
+
+    async def record_gap(self, source: SourceIdentity, group: str, gap: Gap) -> None:
+        """Record that messages are gone, and that the group goes on where the gap says.
+
+        Both are committed when it returns. Raises as `write` does.
+        """
 
     async def close(self) -> None: ...
 
