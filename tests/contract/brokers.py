@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer, TopicPartition
 
 from orderkeep.embedded import KafkaServer
 from orderkeep.sources.kafka import KafkaSource
@@ -61,7 +61,19 @@ class MemoryBroker:
 class KafkaBroker:
     def __init__(self, server: KafkaServer, topic: str) -> None:
         self.server, self.topic = server, topic
-        self._producer = Producer({"bootstrap.servers": server.bootstrap, "log_level": 0})
+        self.renew()
+
+    def renew(self) -> None:
+        """With a new producer, which knows the partitions as they are now."""
+        self._producer = Producer({"bootstrap.servers": self.server.bootstrap, "log_level": 0})
+
+    def committed(self, group: str = "group", partition: int = 0) -> int:
+        """The offset that the group has acknowledged."""
+        asking = {"bootstrap.servers": self.server.bootstrap, "group.id": f"{group}-{self.topic}"}
+        consumer = Consumer(asking)
+        found = consumer.committed([TopicPartition(self.topic, partition)], 60)
+        consumer.close()
+        return int(found[0].offset)
 
     def publish(
         self,

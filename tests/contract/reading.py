@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from orderkeep.sources.source import Fetched, Source
-from orderkeep.storage.store import Message, SourceIdentity
+from orderkeep.storage.store import Gap, Message, SourceIdentity
 
 
 class Known:
@@ -14,10 +14,15 @@ class Known:
     def __init__(self) -> None:
         self.positions: dict[int, int] = {}
         self.asked: list[SourceIdentity] = []
+        self.gaps: list[Gap] = []
 
     async def resume(self, source: SourceIdentity) -> Mapping[int, int]:
         self.asked.append(source)
         return dict(self.positions)
+
+    async def accept_gap(self, _source: SourceIdentity, gap: Gap) -> None:
+        self.gaps.append(gap)
+        self.positions[gap.partition] = gap.begin
 
     def store(self, batches: Sequence[Fetched]) -> None:
         """What a pipeline does: the outcomes of the batches are committed, and so is the progress."""
@@ -26,8 +31,8 @@ class Known:
 
 
 @asynccontextmanager
-async def opened(source: Source, known: Known) -> AsyncIterator[Source]:
-    await source.open(known.resume)
+async def opened(source: Source, known: Known, *, accept_gaps: bool = False) -> AsyncIterator[Source]:
+    await source.open(known.resume, known.accept_gap if accept_gaps else None)
     try:
         yield source
     finally:
@@ -44,6 +49,15 @@ async def read(source: Source, count: int) -> list[Fetched]:
             batches.append(fetched)
     assert len(messages(batches)) == count
     return batches
+
+
+async def first(source: Source) -> Fetched:
+    """The first batch with messages: one without tells only of positions."""
+    async with asyncio.timeout(60):
+        while (fetched := await source.fetch()) is not None:
+            if fetched.messages:
+                return fetched
+    raise AssertionError("the source ended")
 
 
 async def rest(source: Source) -> list[Fetched]:

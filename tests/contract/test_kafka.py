@@ -4,16 +4,16 @@ import asyncio
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, NewPartitions
 
 from orderkeep.embedded import KafkaServer
 from orderkeep.errors import ConfigurationError, Fatal, OffsetGone, ServerUnavailable
-from orderkeep.sources import kafka_client, kafka_reader
+from orderkeep.sources import kafka_client, kafka_member, kafka_reader
 from orderkeep.sources.kafka import KafkaSource
-from orderkeep.sources.source import Source
-from orderkeep.storage.store import Message
+from orderkeep.sources.source import Fetched, Source
+from orderkeep.storage.store import Gap, Message
 from tests.contract.brokers import KafkaBroker
-from tests.contract.reading import Known, messages, opened, payloads, read
+from tests.contract.reading import Known, first, messages, opened, payloads, read
 
 
 @pytest.fixture
@@ -78,15 +78,15 @@ async def test_no_broker(known: Known, monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_protocols(kafka: KafkaServer, topic: str, known: Known, protocol: str) -> None:
     """Both group protocols of Kafka deliver and acknowledge."""
     broker, options = KafkaBroker(kafka, topic), {"group.protocol": protocol}
-    for first in (0, 5):
-        for number in range(first, first + 5):
+    for start in (0, 5):
+        for number in range(start, start + 5):
             broker.publish(b"%d" % number, number % 4)
         broker.flush()
         async with opened(
             KafkaSource(kafka.bootstrap, topic, f"{protocol}-{topic}", options), known
         ) as source:
             batches = await read(source, 5)
-            assert set(payloads(batches)) == {b"%d" % number for number in range(first, first + 5)}
+            assert set(payloads(batches)) == {b"%d" % number for number in range(start, start + 5)}
             for fetched in batches:
                 source.acknowledge(fetched)
             known.store(batches)
@@ -117,8 +117,7 @@ async def test_deleted_while_reading(broker: KafkaBroker, known: Known) -> None:
     broker.flush()
     known.positions = {0: 0}
     async with opened(broker.source(), known) as source:
-        first = await source.fetch()
-        assert first is not None
+        begun = await first(source)
         await asyncio.to_thread(delete_before, broker, 60)
         broker.publish(b"after")
         broker.flush()
@@ -126,7 +125,65 @@ async def test_deleted_while_reading(broker: KafkaBroker, known: Known) -> None:
         with pytest.raises(OffsetGone) as caught:
             await read_on(source, later)
     assert all(one.payload == payload for one in later)
-    assert caught.value.missing == 60 - len(first.messages) - len(later)
+    assert caught.value.missing == 60 - len(begun.messages) - len(later)
+
+
+async def test_gap_accepted(broker: KafkaBroker, known: Known) -> None:
+    """When a person accepts it, what was deleted unread is recorded and the rest is read."""
+    for number in range(10):
+        broker.publish(b"%d" % number)
+    broker.flush()
+    delete_before(broker, 8)
+    known.positions = {0: 5}
+    async with opened(broker.source(), known, accept_gaps=True) as source:
+        assert payloads(await read(source, 2)) == [b"8", b"9"]
+    assert known.gaps == [Gap(0, 5, 8, begin=8)]
+
+
+async def test_gap_accepted_while_reading(broker: KafkaBroker, known: Known) -> None:
+    """Messages that are deleted under way to a slow reader are a gap as well, and reading goes on."""
+    for _ in range(60):  # more than is read ahead
+        broker.publish(b"x" * 900_000)
+    broker.flush()
+    known.positions = {0: 0}
+    async with opened(broker.source(), known, accept_gaps=True) as source:
+        begun = await first(source)
+        await asyncio.to_thread(delete_before, broker, 60)
+        broker.publish(b"after")
+        broker.flush()
+        seen = list(begun.messages)
+        fetched: Fetched | None = begun
+        async with asyncio.timeout(60):
+            while fetched and seen[-1].payload != b"after":
+                known.store([fetched])
+                source.acknowledge(fetched)
+                fetched = await source.fetch()
+                seen += fetched.messages if fetched else ()
+    assert known.gaps == [Gap(0, len(seen) - 1, 60, begin=60)]
+
+
+async def test_lost_end_accepted(broker: KafkaBroker, known: Known) -> None:
+    """Of a topic that lost its end, everything that is left is read again, once that is accepted."""
+    broker.publish(b"0")
+    broker.flush()
+    known.positions = {0: 7}
+    async with opened(broker.source(), known, accept_gaps=True) as source:
+        assert payloads(await read(source, 1)) == [b"0"]
+    assert known.gaps == [Gap(0, 1, 7, begin=0)]
+
+
+async def test_more_partitions(broker: KafkaBroker, known: Known) -> None:
+    """A partition that is added is found and read from its start."""
+    broker.publish(b"old")
+    broker.flush()
+    async with opened(broker.source(), known) as source:
+        assert payloads(await read(source, 1)) == [b"old"]
+        admin = AdminClient({"bootstrap.servers": broker.server.bootstrap, "log_level": 0})
+        admin.create_partitions([NewPartitions(broker.topic, 6)])[broker.topic].result()
+        broker.renew()
+        broker.publish(b"new", partition=5)
+        broker.flush()
+        assert payloads(await read(source, 1)) == [b"new"]
 
 
 async def read_on(source: Source, into: list[Message]) -> None:
@@ -157,7 +214,7 @@ async def test_topic_made_again(
     broker: KafkaBroker, known: Known, monkeypatch: pytest.MonkeyPatch, *, acknowledged: bool
 ) -> None:
     """A topic that is deleted and made again is read from its start, as another incarnation."""
-    monkeypatch.setattr(kafka_reader, "INCARNATION_SECONDS", 0.2)
+    monkeypatch.setattr(kafka_member, "INCARNATION_SECONDS", 0.2)
     for number in range(6):
         broker.publish(b"old %d" % number)
     broker.flush()
@@ -173,8 +230,9 @@ async def test_topic_made_again(
         after = await read(source, 10)
         assert payloads(after) == [b"new %d" % number for number in range(10)]
         assert [one.position for one in messages(after)] == list(range(10))
-        assert {fetched.source for fetched in before}.isdisjoint({fetched.source for fetched in after})
-        assert {(fetched.source.kind, fetched.source.topic) for fetched in after} == {("kafka", broker.topic)}
+        made = {fetched.source for fetched in after if fetched.messages}
+        assert made.isdisjoint({fetched.source for fetched in before})
+        assert {(source.kind, source.topic) for source in made} == {("kafka", broker.topic)}
         # Late: it must not be taken for a position in the new topic.
         for fetched in before:
             source.acknowledge(fetched)
@@ -209,9 +267,13 @@ async def test_transactions(broker: KafkaBroker, known: Known) -> None:
         batches = await read(source, 3)
         assert payloads(batches) == [b"a", b"b", b"c"]
         assert [one.position for one in messages(batches)] == [0, 1, 6]
-        for fetched in batches:
+        marks = [await source.fetch(), await source.fetch()]
+        mark = next(one for one in marks if one is not None and 0 in one.spans)
+        assert (mark.messages, mark.spans[0].next) == ((), 8)
+        for fetched in [*batches, mark]:
             source.acknowledge(fetched)
-        known.store(batches)
+        known.store([*batches, mark])
+    assert broker.committed() == 8
     await asyncio.to_thread(send, [b"more", b"lost"], keep=False)
     await asyncio.to_thread(send, [b"d"], keep=True)
     async with opened(broker.source(), known) as source:
@@ -225,7 +287,7 @@ async def test_slow_reader(broker: KafkaBroker, known: Known, monkeypatch: pytes
         broker.publish(b"%d" % number, number % 4)
     broker.flush()
     async with opened(broker.source(), known) as source:
-        seen = messages([await source.fetch() or pytest.fail("the source ended")])
+        seen = messages([await first(source)])
         while len(seen) < 20_000:
             await asyncio.sleep(0.3)
             fetched = await asyncio.wait_for(source.fetch(), 60)
@@ -240,14 +302,14 @@ async def test_rebalance(broker: KafkaBroker, known: Known) -> None:
     for number in range(40):
         broker.publish(b"%d" % number, number % 4)
     broker.flush()
-    async with opened(broker.source(), known) as first:
-        stored = await read(first, 40)
+    async with opened(broker.source(), known) as one:
+        stored = await read(one, 40)
         for fetched in stored:
-            first.acknowledge(fetched)
+            one.acknowledge(fetched)
         known.store(stored)
         async with opened(broker.source(), known) as second:
             queue: asyncio.Queue[tuple[str, object]] = asyncio.Queue()
-            members = {"first": first, "second": second}
+            members = {"first": one, "second": second}
             pumps = [
                 asyncio.create_task(pump(name, source, known, queue)) for name, source in members.items()
             ]
@@ -264,10 +326,36 @@ async def test_rebalance(broker: KafkaBroker, known: Known) -> None:
                     seen.append(payload)
                 while len(seen) < number:
                     seen.append((await queue.get())[1])
-            for one in pumps:
-                one.cancel()
+            for running in pumps:
+                running.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
         assert set(seen) == {b"more %d" % each for each in range(number)}
+
+
+async def test_revoked_while_paused(
+    broker: KafkaBroker, known: Known, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A partition that goes while fetching pauses, and comes back after, is read on."""
+    monkeypatch.setattr(kafka_reader, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(kafka_member, "DRAIN_SECONDS", 0.1)
+    for number in range(20_000):
+        broker.publish(b"%d" % number, number % 4)
+    broker.flush()
+    async with opened(broker.source(), known) as slow:
+        await first(slow)  # and no more: its queue is full, and it pauses
+        await asyncio.sleep(0.5)
+        async with opened(broker.source(), known) as second:
+            await first(second)
+            await slow.fetch()
+            await slow.fetch()
+        for partition in range(4):
+            broker.publish(b"last", partition)
+        broker.flush()
+        seen: set[int] = set()
+        async with asyncio.timeout(60):
+            while len(seen) < 4:
+                fetched = await first(slow)
+                seen |= {one.partition for one in fetched.messages if one.payload == b"last"}
 
 
 async def pump(name: str, source: Source, known: Known, queue: asyncio.Queue[tuple[str, object]]) -> None:

@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from orderkeep.errors import DatabaseUnavailable, DataRefused, Fatal
+from orderkeep.errors import DatabaseUnavailable, DataRefused, Fatal, OffsetGone
 from orderkeep.ingest import retry
 from orderkeep.ingest.pipeline import Pipeline
 from orderkeep.sources import memory as memory_source
 from orderkeep.sources.memory import MemorySource, MemoryTopic
-from orderkeep.sources.source import Fetched, Resume, Source, Span
+from orderkeep.sources.source import AcceptGap, Fetched, Resume, Source, Span
 from orderkeep.storage.memory import MemoryStore
 from orderkeep.storage.store import Batch, Outcome
 from tests.orders import SOURCE, message, order
@@ -212,19 +212,22 @@ async def test_a_slow_store_slows_the_source(topic: MemoryTopic, store: Store, h
 
 
 class Given:
-    """A source that hands over what it was given, then ends."""
+    """A source that hands over what it was given, then waits, or fails."""
 
-    def __init__(self, *batches: Fetched) -> None:
+    def __init__(self, *batches: Fetched, failure: Fatal | None = None) -> None:
         self._batches = list(batches)
+        self._failure = failure
         self.acknowledged: list[Fetched] = []
         self._stopped = asyncio.Event()
 
-    async def open(self, resume: Resume) -> None:
+    async def open(self, resume: Resume, _accept_gap: AcceptGap | None = None) -> None:
         await resume(SOURCE)
 
     async def fetch(self) -> Fetched | None:
         if self._batches:
             return self._batches.pop(0)
+        if self._failure is not None:
+            raise self._failure
         await self._stopped.wait()
         return None
 
@@ -253,3 +256,13 @@ async def test_topic_made_again_meanwhile(store: Store, heard: Heard) -> None:
         gate.set()
         await until(lambda: source.acknowledged == [old, new])
     assert await store.progress(SOURCE, GROUP) == {0: 101}
+
+
+async def test_a_source_that_fails(store: Store, heard: Heard) -> None:
+    """What a source handed over before it failed for good is stored and acknowledged first."""
+    batches = [Fetched(SOURCE, [message(order(f"o{n}"), n)], {0: Span(n, n + 1, None, 1)}) for n in range(5)]
+    source = Given(*batches, failure=OffsetGone("messages were deleted"))
+    with pytest.raises(OffsetGone):
+        async with running(source, store, heard):
+            await until(lambda: heard.outcomes.total() == 5)
+    assert source.acknowledged == batches

@@ -8,15 +8,17 @@ of all batches before it, are committed.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, Protocol
 
-from orderkeep.errors import DatabaseWentBack, DataRefused, Fatal
+from orderkeep.errors import DataRefused, Fatal
+from orderkeep.ingest.dead_letters import DeadLetters
 from orderkeep.ingest.prepare import halves, prepare, refuse_single
-from orderkeep.ingest.retry import for_ever
+from orderkeep.ingest.retry import Result, for_ever
 from orderkeep.ingest.watermark import Watermark
 from orderkeep.sources.source import Fetched, Source
-from orderkeep.storage.store import Batch, OrderWriter, Outcome, Position, SourceIdentity
+from orderkeep.storage.store import Batch, Gap, OrderWriter, Outcome, Position, Refused, SourceIdentity
 
 UNSETTLED_A_WRITER = 2
 """Batches that may wait, stored, for an older one to be committed: what bounds memory when one stalls."""
@@ -32,24 +34,41 @@ class Observer(Protocol):
     def retried(self, error: Exception, seconds: float) -> None: ...
 
 
+_Storing = asyncio.Future[Sequence[Refused]]
+
+
 class _Unsettled(NamedTuple):
     fetched: Fetched
     watermark: Watermark
-    storing: "asyncio.Future[None]"
+    storing: "_Storing"
 
 
 class Pipeline:
     """One source into one store, through as many writers as are given."""
 
     def __init__(
-        self, source: Source, writers: Sequence[OrderWriter], group: str, observer: Observer
+        self,
+        source: Source,
+        writers: Sequence[OrderWriter],
+        group: str,
+        observer: Observer,
+        *,
+        accept_gaps: bool = False,
+        dead_letters: DeadLetters | None = None,
     ) -> None:
+        """With `accept_gaps`, messages that are gone from the broker are recorded and passed over.
+
+        With `dead_letters`, what is kept aside is delivered there too, before it is acknowledged.
+        """
         self._source = source
         self._writers = tuple(writers)
         self._free: asyncio.Queue[OrderWriter] = asyncio.Queue()
         self._group = group
         self._observer = observer
-        self._storing: set[asyncio.Future[None]] = set()
+        self._accept_gaps = accept_gaps
+        self._dead_letters = dead_letters
+        self._ended_by: Fatal | None = None
+        self._storing: set[_Storing] = set()
         self._unsettled: asyncio.Queue[_Unsettled | None] = asyncio.Queue(
             maxsize=len(writers) * UNSETTLED_A_WRITER
         )
@@ -61,7 +80,7 @@ class Pipeline:
         """
         for writer in self._writers:
             self._free.put_nowait(writer)
-        await self._source.open(self._resume)
+        await self._source.open(self._resume, self._record_gap if self._accept_gaps else None)
         work = [asyncio.ensure_future(part) for part in (self._take(), self._settle())]
         stopping = asyncio.ensure_future(stop.wait())
         try:
@@ -71,6 +90,8 @@ class Pipeline:
             for part in work:
                 if part.done():
                     part.result()
+            if self._ended_by is not None:
+                raise self._ended_by
             return not unfinished
         finally:
             await _cancel([*work, stopping, *self._storing])
@@ -80,7 +101,7 @@ class Pipeline:
 
     async def _take(self) -> None:
         watermarks: dict[SourceIdentity, Watermark] = {}
-        while (fetched := await self._source.fetch()) is not None:
+        while (fetched := await self._fetch()) is not None:
             self._observer.fetched(fetched)
             writer = await self._free.get()
             # A topic that is made again begins at 0, while batches of the one before may still be in flight.
@@ -88,15 +109,24 @@ class Pipeline:
             watermark.begin(fetched.spans)
             storing = asyncio.ensure_future(self._store(fetched, watermark, writer))
             self._storing.add(storing)
-            storing.add_done_callback(self._storing.discard)
+            storing.add_done_callback(self._end_storing)
             await self._unsettled.put(_Unsettled(fetched, watermark, storing))
         await self._unsettled.put(None)
+
+    async def _fetch(self) -> Fetched | None:
+        """The next batch. Whatever ends the source, what it handed over before is stored and acknowledged."""
+        try:
+            return await self._source.fetch()
+        except Fatal as error:
+            self._ended_by = error
+            return None
 
     async def _settle(self) -> None:
         """Acknowledge in the order of delivery, however the transactions end."""
         latest: _Unsettled | None = None
         while (item := await self._unsettled.get()) is not None:
-            await item.storing
+            await asyncio.wait((item.storing,))  # so that a cancellation here is not one of the store
+            await self._deliver(item.fetched.source, item.storing.result())
             self._source.acknowledge(item.fetched)
             item.watermark.settle(item.fetched.spans)
             latest = item
@@ -105,66 +135,82 @@ class Pipeline:
         if latest is not None:
             await self._record_rest(latest)
 
-    async def _store(self, fetched: Fetched, watermark: Watermark, writer: OrderWriter) -> None:
+    async def _store(self, fetched: Fetched, watermark: Watermark, writer: OrderWriter) -> Sequence[Refused]:
+        """Returns what goes to the dead letters."""
         started = time.perf_counter()
         accepted, refused = prepare(fetched.messages)
         safe = watermark.safe(fetched.spans)
         progress = {part: Position(safe[part], span.end) for part, span in fetched.spans.items()}
         batch = Batch(fetched.source, self._group, accepted, refused, progress)
-        outcomes = await self._write(writer, batch, watermark)
+        outcomes = await self._write(writer, batch)
         watermark.record(safe)
         watermark.end(fetched.spans)
+        kept_aside = await self._kept_aside(writer, batch, outcomes)
         self._free.put_nowait(writer)
         self._observer.committed(fetched, outcomes, time.perf_counter() - started)
+        return kept_aside
 
-    async def _write(self, writer: OrderWriter, batch: Batch, watermark: Watermark) -> Counter[Outcome]:
+    async def _write(self, writer: OrderWriter, batch: Batch) -> Counter[Outcome]:
         """Write until it is committed; a value that the store refuses is found by halving the batch."""
-        failures = 0
-
-        async def attempt() -> Mapping[Outcome, int]:
-            if failures:
-                await self._check_kept(writer, batch, watermark)
-            return await writer.write(batch)
-
-        def note(error: Exception, seconds: float) -> None:
-            nonlocal failures
-            failures += 1
-            self._observer.retried(error, seconds)
-
         try:
-            return Counter(await for_ever(attempt, note))
+            return Counter(await self._until_done(lambda: writer.write(batch)))
         except DataRefused as error:
             if not batch.accepted:
                 raise Fatal(f"the database refuses to keep a rejected message: {error}") from error
             if len(batch.accepted) == 1:
-                return await self._write(writer, refuse_single(batch, error), watermark)
+                return await self._write(writer, refuse_single(batch, error))
             first, second = halves(batch)
-            return await self._write(writer, first, watermark) + await self._write(writer, second, watermark)
+            return await self._write(writer, first) + await self._write(writer, second)
 
-    async def _check_kept(self, writer: OrderWriter, batch: Batch, watermark: Watermark) -> None:
-        """After an outage: raises `DatabaseWentBack` when this is not the database, or not all of it."""
-        known = await writer.progress(batch.source, self._group)
-        for partition, recorded in watermark.recorded.items():
-            if known.get(partition, 0) < recorded:
-                raise DatabaseWentBack(
-                    f"the database knows partition {partition} of {batch.source.topic} up to "
-                    f"{known.get(partition, 0):,}, and had confirmed {recorded:,}"
-                )
+    async def _until_done(self, call: Callable[[], Awaitable[Result]]) -> Result:
+        return await for_ever(call, self._observer.retried)
+
+    async def _kept_aside(
+        self, writer: OrderWriter, batch: Batch, outcomes: Mapping[Outcome, int]
+    ) -> Sequence[Refused]:
+        """What of a committed batch is a dead letter: also what was kept before, and may not be delivered."""
+        if self._dead_letters is None:
+            return ()
+        if outcomes["stored"] + outcomes["duplicate"] == len(batch.accepted):
+            return batch.refused
+        # Conflicts and what the database refused are known to the database.
+        messages = [accepted.message for accepted in batch.accepted]
+        return [*batch.refused, *await self._until_done(lambda: writer.kept_aside(batch.source, messages))]
+
+    async def _deliver(self, source: SourceIdentity, refused: Sequence[Refused]) -> None:
+        if self._dead_letters is not None and refused:
+            dead_letters = self._dead_letters
+            await self._until_done(lambda: dead_letters.deliver(source, refused))
 
     async def _record_rest(self, item: _Unsettled) -> None:
         """Bring `progress` up to what is committed, when the stream pauses after batches that overlapped."""
         rest = item.watermark.take_unrecorded()
         if not rest:
             return
-        writer = await self._free.get()
-        await self._write(writer, Batch(item.fetched.source, self._group, (), (), rest), item.watermark)
-        self._free.put_nowait(writer)
+        async with self._writer() as writer:
+            await self._write(writer, Batch(item.fetched.source, self._group, (), (), rest))
         item.watermark.record({partition: position.next for partition, position in rest.items()})
 
     async def _resume(self, source: SourceIdentity) -> Mapping[int, int]:
+        async with self._writer() as writer:
+            return await self._until_done(lambda: writer.progress(source, self._group))
+
+    async def _record_gap(self, source: SourceIdentity, gap: Gap) -> None:
+        async with self._writer() as writer:
+            await self._until_done(lambda: writer.record_gap(source, self._group, gap))
+
+    def _end_storing(self, storing: _Storing) -> None:
+        """Keep asyncio from complaining of a failure that came after the one that ends the pipeline."""
+        self._storing.discard(storing)
+        if not storing.cancelled():
+            storing.exception()
+
+    @asynccontextmanager
+    async def _writer(self) -> AsyncIterator[OrderWriter]:
+        """A writer that is free, until the block ends."""
         writer = await self._free.get()
         try:
-            return await for_ever(lambda: writer.progress(source, self._group), self._observer.retried)
+            yield writer
         finally:
             self._free.put_nowait(writer)
 

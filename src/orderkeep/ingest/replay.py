@@ -4,7 +4,7 @@ A replay is a redelivery of one message: the same decoding, the same writer, the
 So it can be repeated at will, and adds neither a second order nor a second reject.
 """
 
-from typing import NamedTuple
+import asyncio
 
 from msgspec import Struct
 
@@ -18,7 +18,7 @@ PATIENCE = 30.0
 """Seconds that a person waits for a database that is away."""
 
 
-class Replay(NamedTuple):
+class Replay(Struct, frozen=True):
     """What became of a reject; `detail` is for people, such as the reason why it still is no order."""
 
     reject_id: int
@@ -37,29 +37,74 @@ class ReplayReport(Struct, frozen=True):
         return sum(self.outcomes.values())
 
 
-async def replay(reject: Reject, writer: OrderWriter, orders: OrderReader, rejects: RejectStore) -> Replay:
+class Replayer:
+    """Replays, one at a time. `orders` and `rejects` have to read where `writer` writes."""
+
+    def __init__(
+        self,
+        writer: OrderWriter,
+        orders: OrderReader,
+        rejects: RejectStore,
+        patience: float = PATIENCE,
+    ) -> None:
+        """`patience`: seconds to try again for, while the database is away."""
+        self._writer = writer
+        self._orders = orders
+        self._rejects = rejects
+        self._patience = patience
+        self._one_at_a_time = asyncio.Lock()
+
+    async def replay(self, reject: Reject) -> Replay:
+        """Like the function; may be cancelled, and repeated."""
+        async with self._one_at_a_time:
+            return await replay(reject, self._writer, self._orders, self._rejects, self._patience)
+
+    async def replay_by_id(self, reject_id: int) -> Replay | None:
+        """None when there is no such reject. Raises `Transient` and `Fatal`."""
+        reject = await self._rejects.get(reject_id)
+        return None if reject is None else await self.replay(reject)
+
+    async def close(self) -> None:
+        for each in (self._rejects, self._writer, self._orders):
+            await each.close()
+
+
+async def replay(
+    reject: Reject,
+    writer: OrderWriter,
+    orders: OrderReader,
+    rejects: RejectStore,
+    patience: float = PATIENCE,
+) -> Replay:
     """Decode and store the message again, and note what became of it.
 
     `orders` has to read where `writer` writes. Raises `ServerUnavailable` when the database is away for
-    `PATIENCE` seconds, and `Fatal`; to replay again is right after either.
+    `patience` seconds, and `Fatal`; to replay again is right after either.
     """
+
+    async def note(replayed: Replay) -> None:
+        entry = (replayed.reject_id, replayed.outcome, replayed.detail)
+        await within(patience, lambda: rejects.record_replay(*entry))
+
     accepted, refused = prepare([_message(reject)])
     if refused:
         result = Replay(reject.id, "rejected", f"{refused[0].kind}: {refused[0].reason}")
     else:
         # Noted first: whenever this process ends, an order that comes from a reject has its explanation.
-        await _note(rejects, Replay(reject.id, "begun", ""))
-        result = await _store(reject, accepted[0], writer, orders)
-    await _note(rejects, result)
+        await note(Replay(reject.id, "begun", ""))
+        result = await _store(reject, accepted[0], writer, orders, patience)
+    await note(result)
     return result
 
 
-async def _store(reject: Reject, accepted: Accepted, writer: OrderWriter, orders: OrderReader) -> Replay:
+async def _store(
+    reject: Reject, accepted: Accepted, writer: OrderWriter, orders: OrderReader, patience: float
+) -> Replay:
     source = SourceIdentity(reject.source, reject.topic, reject.incarnation)
     # No group and no progress: how far the source is read does not change.
     batch = Batch(source, "", [accepted], [], {})
     try:
-        counts = await within(PATIENCE, lambda: writer.write(batch))
+        counts = await within(patience, lambda: writer.write(batch))
     except DataRefused as error:
         return Replay(reject.id, "rejected", f"{error.kind}: {error.reason}")
     uid = accepted.order.order_uid
@@ -68,7 +113,7 @@ async def _store(reject: Reject, accepted: Accepted, writer: OrderWriter, orders
     if counts.get("duplicate"):
         return Replay(reject.id, "duplicate", f"order {uid} is stored with the same bytes")
     # A conflict that is kept already is a redelivery, and so is an order that an earlier replay has stored.
-    if await within(PATIENCE, lambda: _text(orders, uid)) == accepted.payload:
+    if await within(patience, lambda: _text(orders, uid)) == accepted.payload:
         return Replay(reject.id, "redelivered", f"order {uid} was stored from it before")
     return Replay(reject.id, "conflict", f"another order is stored under the uid {uid}")
 
@@ -79,10 +124,6 @@ async def _text(orders: OrderReader, uid: str) -> bytes:
     if found is None:
         raise DatabaseUnavailable(f"order {uid} is not there yet, where orders are read")
     return found.payload
-
-
-async def _note(rejects: RejectStore, replayed: Replay) -> None:
-    await within(PATIENCE, lambda: rejects.record_replay(*replayed))
 
 
 def _message(reject: Reject) -> Message:

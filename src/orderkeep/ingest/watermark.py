@@ -44,11 +44,6 @@ class Watermark:
         for partition, position in positions.items():
             self._recorded[partition] = max(self._recorded.get(partition, 0), position)
 
-    @property
-    def recorded(self) -> Mapping[int, int]:
-        """By partition, the position that a committed transaction has told the database."""
-        return self._recorded
-
     def settle(self, spans: Mapping[int, Span]) -> None:
         """The batch and all before it are committed, and acknowledged."""
         for partition, span in spans.items():

@@ -7,7 +7,7 @@ from typing import Any
 from orderkeep.errors import OrderkeepError
 from orderkeep.sources import kafka_client
 from orderkeep.sources.kafka_reader import Item, KafkaReader
-from orderkeep.sources.source import Fetched, Resume
+from orderkeep.sources.source import AcceptGap, Fetched, Resume
 
 CLOSE_SECONDS = 5.0
 """With the broker gone librdkafka waits a minute for a commit on its way: the thread is left to itself."""
@@ -15,19 +15,39 @@ _LEAVING_SECONDS = 0.01
 
 
 class KafkaSource:
-    """A `Source` over one topic, as a member of a consumer group; `options` are librdkafka's properties."""
+    """A `Source` over one topic, as a member of a consumer group; `options` are librdkafka's properties.
 
-    def __init__(self, brokers: str, topic: str, group: str, options: Mapping[str, Any]) -> None:
+    With `unless_acknowledged`, a partition in which the group has acknowledged nothing begins at its
+    beginning, even if the database has its messages: something else may still wait to be done with them.
+    """
+
+    def __init__(
+        self,
+        brokers: str,
+        topic: str,
+        group: str,
+        options: Mapping[str, Any],
+        *,
+        unless_acknowledged: bool = False,
+    ) -> None:
         self._brokers = brokers
         self._topic = topic
         self._options = kafka_client.consumer_options(brokers, group, options)
+        self._unless_acknowledged = unless_acknowledged
         self._queue: asyncio.Queue[Item] = asyncio.Queue(maxsize=1)
         self._reader: KafkaReader | None = None
 
-    async def open(self, resume: Resume) -> None:
+    async def open(self, resume: Resume, accept_gap: AcceptGap | None = None) -> None:
         admin = kafka_client.make_admin(self._options)
         source = await kafka_client.find_topic(admin, self._topic, self._brokers)
-        self._reader = KafkaReader(self._options, source, resume, self._queue)
+        self._reader = KafkaReader(
+            self._options,
+            source,
+            resume,
+            accept_gap,
+            self._queue,
+            unless_acknowledged=self._unless_acknowledged,
+        )
         self._reader.start()
 
     async def fetch(self) -> Fetched | None:

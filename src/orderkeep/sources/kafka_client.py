@@ -28,6 +28,7 @@ _PROMISED: Options = {
     "enable.auto.offset.store": False,
     "auto.offset.reset": "error",
     "isolation.level": "read_committed",
+    "enable.partition.eof": True,  # ends of partitions may hold marks of transactions, and no message
 }
 """What the promise depends on: nobody may set these otherwise."""
 
@@ -35,6 +36,7 @@ _DEFAULTS: Options = {
     "partition.assignment.strategy": "cooperative-sticky",
     "queued.max.messages.kbytes": 32_768,  # bounds the memory of the prefetch, whatever the backlog
     "fetch.wait.max.ms": 100,
+    "topic.metadata.refresh.interval.ms": 10_000,  # so soon a new partition is read
     "reconnect.backoff.max.ms": 2_000,
     "log_level": 0,  # errors come by the callback and are logged by us, as one line each
 }
@@ -83,7 +85,7 @@ def consumer_options(brokers: str, group: str, extra: Mapping[str, Any]) -> Opti
     return options
 
 
-def assigns_incrementally(options: Options) -> bool:
+def assigns_incrementally(options: Mapping[str, Any]) -> bool:
     """Whether a rebalance adds and takes partitions, instead of taking all and giving anew."""
     strategy = str(options.get("partition.assignment.strategy", ""))
     return options.get("group.protocol") == "consumer" or "cooperative" in strategy
@@ -100,6 +102,11 @@ def classify(error: KafkaError, topic: str) -> OrderkeepError:
     return BrokerUnavailable(f"Kafka: {error.str()}")
 
 
+def is_end(error: KafkaError) -> bool:
+    """Whether it says that all there is of a partition has been read."""
+    return bool(error.code() == KafkaError._PARTITION_EOF)  # noqa: SLF001 - a public name, see above
+
+
 def is_offset_gone(error: KafkaError) -> bool:
     return error.code() in _OFFSET_GONE
 
@@ -111,8 +118,7 @@ def is_no_topic(error: KafkaError) -> bool:
 def offset_gone(topic: str, partition: int, wanted: int, low: int, high: int) -> OffsetGone:
     """The error for a position that the partition, from `low` to `high`, does not have."""
     where = f"partition {partition} of {topic}"
-    # A group without progress begins at the beginning, and what is stored already is stored once.
-    remedy = "to go on with what is there, give ingest a new name in ORDERKEEP_KAFKA_GROUP"
+    remedy = "to go on with what is there, and have the gap recorded, run `orderkeep ingest --accept-gap`"
     if wanted < low:
         return OffsetGone(
             f"{where} begins at {low:,}, and {wanted:,} was to be read next: {low - wanted:,} messages were "
@@ -124,11 +130,8 @@ def offset_gone(topic: str, partition: int, wanted: int, low: int, high: int) ->
     )
 
 
-def make_admin(options: Options) -> AdminClient:
-    """An admin client with what of a consumer's options concerns the connection: it refuses the rest.
-
-    Raises `ConfigurationError` for options that librdkafka refuses.
-    """
+def connection_options(options: Mapping[str, Any]) -> Options:
+    """What of a consumer's options concerns the connection: other clients refuse the rest."""
     names = (
         "bootstrap.servers",
         "security.",
@@ -139,8 +142,13 @@ def make_admin(options: Options) -> AdminClient:
         "reconnect.",
         "socket.",
     )
+    return {name: value for name, value in options.items() if name.startswith(names)}
+
+
+def make_admin(options: Mapping[str, Any]) -> AdminClient:
+    """An admin client over the same connection. Raises `ConfigurationError` for what librdkafka refuses."""
     try:
-        return AdminClient({name: value for name, value in options.items() if name.startswith(names)})
+        return AdminClient(connection_options(options))
     except KafkaException as error:
         raise ConfigurationError(f"ORDERKEEP_KAFKA_OPTIONS: {error.args[0].str()}") from None
 
@@ -153,7 +161,9 @@ def describe_topic(admin: AdminClient, topic: str) -> "Future[Any]":
     return future
 
 
-def read_identity(answer: "Future[Any]", topic: str) -> SourceIdentity:
+def read_identity(
+    answer: "Future[Any]", topic: str, setting: str = "ORDERKEEP_KAFKA_TOPIC"
+) -> SourceIdentity:
     """The topic with the id that it was made with. Blocks until the answer is there.
 
     Raises `BrokerUnavailable` when there is none, `ServerUnavailable` when there is no such topic.
@@ -164,23 +174,28 @@ def read_identity(answer: "Future[Any]", topic: str) -> SourceIdentity:
         error: KafkaError = raised.args[0]
         if is_no_topic(error):
             raise ServerUnavailable(
-                f"Kafka has no topic {topic!r}: create it, or correct ORDERKEEP_KAFKA_TOPIC"
+                f"Kafka has no topic {topic!r}: create it, or correct {setting}"
             ) from None
         raise classify(error, topic) from None
     return SourceIdentity("kafka", topic, str(description.topic_id))
 
 
-def identify(admin: AdminClient, topic: str) -> SourceIdentity:
+def identify(admin: AdminClient, topic: str, setting: str = "ORDERKEEP_KAFKA_TOPIC") -> SourceIdentity:
     """Ask and read in one; blocks. Raises as `read_identity` does."""
-    return read_identity(describe_topic(admin, topic), topic)
+    return read_identity(describe_topic(admin, topic), topic, setting)
 
 
-async def find_topic(admin: AdminClient, topic: str, brokers: str) -> SourceIdentity:
-    """Wait for the brokers to answer, at most `CONNECT_SECONDS`. Raises `Fatal`."""
+async def find_topic(
+    admin: AdminClient, topic: str, brokers: str, setting: str = "ORDERKEEP_KAFKA_TOPIC"
+) -> SourceIdentity:
+    """Wait for the brokers to answer, at most `CONNECT_SECONDS`. Raises `Fatal`.
+
+    `setting` is the one that the topic was named by.
+    """
     deadline = asyncio.get_running_loop().time() + CONNECT_SECONDS
     while True:
         try:
-            return await asyncio.to_thread(identify, admin, topic)
+            return await asyncio.to_thread(identify, admin, topic, setting)
         except BrokerUnavailable as error:
             if asyncio.get_running_loop().time() >= deadline:
                 raise ServerUnavailable(

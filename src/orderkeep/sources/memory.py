@@ -6,7 +6,7 @@ from itertools import count
 
 from orderkeep.sources.assignment import starting_offset
 from orderkeep.sources.batching import split_by_bytes
-from orderkeep.sources.source import MAX_MESSAGES, Fetched, Resume, Span
+from orderkeep.sources.source import MAX_MESSAGES, AcceptGap, Fetched, Resume, Span
 from orderkeep.storage.store import Message, SourceIdentity
 
 _incarnations = count(1)
@@ -38,7 +38,7 @@ class MemorySource:
         self._next: dict[int, int] = {}
         self._stopped = False
 
-    async def open(self, resume: Resume) -> None:
+    async def open(self, resume: Resume, accept_gap: AcceptGap | None = None) -> None:  # noqa: ARG002 - nothing is deleted
         known = await resume(self._topic.source)
         for partition in range(len(self._topic.partitions)):
             committed = self._topic.committed.get((self._group, partition), -1)

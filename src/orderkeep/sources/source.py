@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from orderkeep.storage.store import Message, SourceIdentity
+from orderkeep.storage.store import Gap, Message, SourceIdentity
 
 MAX_MESSAGES = 5_000
 MAX_BYTES = 16_000_000
@@ -13,6 +13,9 @@ MAX_BYTES = 16_000_000
 
 Resume = Callable[[SourceIdentity], Coroutine[Any, Any, Mapping[int, int]]]
 """Asks the database for the next position of each partition that was begun. Retries until it answers."""
+
+AcceptGap = Callable[[SourceIdentity, Gap], Coroutine[Any, Any, None]]
+"""Records in the database that messages are gone; the partition is then read from its beginning."""
 
 
 class Span(Struct, frozen=True):
@@ -29,7 +32,10 @@ class Span(Struct, frozen=True):
 
 
 class Fetched(Struct, frozen=True):
-    """Messages in the order of delivery, of any number of partitions of one source."""
+    """Messages in the order of delivery, of any number of partitions of one source.
+
+    There may be none, when all positions of the spans are the broker's own marks.
+    """
 
     source: SourceIdentity
     messages: Sequence[Message]
@@ -43,8 +49,11 @@ class Source(Protocol):
     `close`. All are called from one event loop.
     """
 
-    async def open(self, resume: Resume) -> None:
-        """Connect and join. Raises `Fatal`: the set-up is wrong, or nobody answers (`ServerUnavailable`)."""
+    async def open(self, resume: Resume, accept_gap: AcceptGap | None = None) -> None:
+        """Connect and join. Raises `Fatal`: the set-up is wrong, or nobody answers (`ServerUnavailable`).
+
+        A position that the broker no longer has is an `OffsetGone`, unless `accept_gap` takes it.
+        """
 
     async def fetch(self) -> Fetched | None:
         """The next batch; waits for one. None after `stop`, when there is nothing more to come.
