@@ -7,6 +7,7 @@ from base64 import b64encode
 
 from msgspec import Struct
 
+from orderkeep.reject_differences import Difference, differences
 from orderkeep.storage.rejects import Reject, RejectSummary
 
 
@@ -25,7 +26,8 @@ class Header(Struct, frozen=True):
 class RejectDocument(RejectSummary, frozen=True):
     """A message that was kept aside, whole: its payload is `text` or `base64`, and both null for a tombstone.
 
-    `sha256` is the payload's. `stored_text` is the order that is stored under its uid, when there is one.
+    `sha256` is the payload's. `stored_text` is the order that is stored under its uid, when there is one,
+    and `differences` the first hundred fields in which it differs from this message.
     """
 
     incarnation: str
@@ -35,6 +37,7 @@ class RejectDocument(RejectSummary, frozen=True):
     text: str | None
     base64: str | None
     stored_text: str | None
+    differences: list[Difference]
 
 
 def document(reject: Reject) -> RejectDocument:
@@ -49,6 +52,7 @@ def document(reject: Reject) -> RejectDocument:
         text=payload.text,
         base64=payload.base64,
         stored_text=None if reject.stored is None else reject.stored.decode(),
+        differences=differences(reject.stored, reject.payload) if reject.stored and reject.payload else [],
     )
 
 

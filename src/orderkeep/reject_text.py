@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from orderkeep.reject_differences import MOST_DIFFERENCES, differences
 from orderkeep.storage.rejects import Reject, RejectSummary
 
 HEX_COLUMNS = 16
@@ -42,6 +43,7 @@ def page(reject: Reject, *, as_hex: bool) -> Iterator[str]:
         yield from _payload(reject.payload, as_hex=as_hex)
     if reject.payload is not None and reject.stored not in (None, reject.payload):
         yield ""
+        yield from _differences(reject.stored or b"", reject.payload)
         yield from _versions(reject, reject.stored or b"", as_hex=as_hex)
 
 
@@ -90,6 +92,22 @@ def _payload(payload: bytes, *, as_hex: bool) -> Iterator[str]:
     if safe != text:
         yield ""
         yield "Control characters are written as escapes here; --hex shows the bytes."
+
+
+def _differences(stored: bytes, payload: bytes) -> Iterator[str]:
+    """The fields that differ, both values of each side by side."""
+    found = differences(stored, payload)
+    if not found:
+        return
+    rows = [("differs at", "stored", "rejected")]
+    rows += [(each.path, each.stored or "(none)", each.rejected or "(none)") for each in found]
+    safe = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*safe, strict=True)]
+    for row in safe:
+        yield "  ".join(map(str.ljust, row, widths)).rstrip()
+    if len(found) == MOST_DIFFERENCES:
+        yield f"These are the first {MOST_DIFFERENCES} differences."
+    yield ""
 
 
 def _versions(reject: Reject, stored: bytes, *, as_hex: bool) -> Iterator[str]:

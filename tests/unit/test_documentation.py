@@ -34,8 +34,8 @@ def test_statements_are_read_by_name() -> None:
 
 
 def test_every_statement_is_one() -> None:
-    """No named statement holds a second one, which a prepared statement could not."""
-    assert [name for name, text in QUERIES.items() if ";" in text or not text] == []
+    """A statement with parameters holds no second one, which a prepared statement could not."""
+    assert [name for name, text in QUERIES.items() if (";" in text and "$" in text) or not text] == []
 
 
 def test_events() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
 from orderkeep.api.app import create_app
+from orderkeep.api.connections import Connections
 from orderkeep.api.fast_lane import MOST_CANDIDATES, MOST_TAILS, FastLane, FastLaneProtocol
 from orderkeep.api.guard import AllowedHosts
 from orderkeep.api.orders import order_routes
@@ -147,6 +148,9 @@ class Wire(asyncio.Transport):
     def close(self) -> None:
         self._closing = True
 
+    def write_eof(self) -> None:
+        self._closing = True  # nothing is said after it
+
     def is_closing(self) -> bool:
         return self._closing
 
@@ -162,7 +166,7 @@ async def say_by_wire(protocol: BoundedProtocol, chunks: Sequence[bytes]) -> byt
         if not wire.is_closing():
             protocol.data_received(chunk)
         while tasks := set(protocol.tasks):
-            done, _ = await asyncio.wait(tasks, timeout=0.01)
+            done, _ = await asyncio.wait(tasks, timeout=PATIENCE)
             if not done:
                 break  # a request whose body has not come yet
     protocol.connection_lost(None)
@@ -176,8 +180,8 @@ async def compare_by_wire(script: Sequence[bytes]) -> None:
     app = create_app(order_routes(ReadThrough(store, cache), store), hosts, Metrics("api"))
     config = uvicorn.Config(app, log_config=None, ws="none", access_log=False)
     config.load()
-    fast = FastLaneProtocol(lane, config, ServerState(), {})
-    plain = BoundedProtocol(config, ServerState(), {})
+    fast = FastLaneProtocol(lane, Connections(), config, ServerState(), {})
+    plain = BoundedProtocol(Connections(), config, ServerState(), {})
     assert await say_by_wire(fast, script) == await say_by_wire(plain, script)
     assert lane.hits
 

@@ -7,12 +7,14 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from orderkeep.reject_differences import MOST_DIFFERENCES, differences
 from orderkeep.reject_document import Content, document
 from orderkeep.reject_text import as_json, page, printable, table
 from orderkeep.storage.rejects import Reject
+from tests.near_orders import near_documents
 from tests.orders import order
 
 COMMANDS = [chr(code) for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"]
@@ -140,6 +142,55 @@ def test_both_versions() -> None:
     for sign, whole in (("-", order("a")), ("+", changed)):
         text = "\n".join(line[1:] for line in lines if line[0] in (" ", sign))
         assert json.loads(text) == json.loads(whole)
+
+
+def test_differences() -> None:
+    """A conflict names each field that differs, with both values beside each other."""
+    one = json.loads(order("a", more={"x": [1, 2]}, only="here"))
+    one["payment"]["amount"] = 1
+    one["items"][0]["name"] = "\u001b[31m"
+    kept, here = json.dumps(one).encode().replace(b": 1,", b": 1.50,", 1), order("a", more={"x": [1, 3, 4]})
+    conflict = reject(here, kind="conflict", order_uid="a", stored=kept)
+    found = {each.path: (each.stored, each.rejected) for each in document(conflict).differences}
+    assert found == {
+        "$.payment.amount": ("1.50", "1817"),
+        "$.items[0].name": ('"\\u001b[31m"', '"Mascaras"'),
+        "$.more.x[1]": ("2", "3"),
+        "$.more.x[2]": (None, "4"),
+        "$.only": ('"here"', None),
+    }
+    told = shown(conflict)
+    for path, (stored, rejected) in found.items():
+        (line,) = [line for line in told.splitlines() if line.startswith(f"{path} ")]
+        assert line.split()[1:] == [stored or "(none)", rejected or "(none)"]
+
+
+@pytest.mark.parametrize(
+    ("stored", "rejected"),
+    [
+        (b'{"a": 1, "b": "\xc3\xa9"}', b'{"b":"\\u00e9","a":1}'),
+        (b"{}", b"garbage"),
+        (b"{}", b"\xff"),
+        (b"[" * 100_000, b"{}"),
+        (b'{"a": 1, "a": 2}', b'{"a": 2}'),
+    ],
+)
+def test_no_differences(stored: bytes, rejected: bytes) -> None:
+    """Spaces, escapes and the order of fields are no differences, and what is no JSON has none."""
+    assert document(reject(rejected, stored=stored[:10])).differences == []
+    assert differences(stored, rejected) == []
+
+
+@settings(max_examples=40, deadline=None)
+@given(near_documents(), near_documents())
+def test_differences_are_complete(stored: bytes, rejected: bytes) -> None:
+    """Whatever the versions, they differ in no field only if they are the same document."""
+    found = differences(stored, rejected)
+    assert len(found) <= MOST_DIFFERENCES
+    assert differences(stored, stored) == []
+    assert msgspec.json.encode(found)
+    if b"NaN" not in stored + rejected and b"Infinity" not in stored + rejected:
+        assert found or json.loads(stored) == json.loads(rejected)
 
 
 @pytest.mark.parametrize("as_hex", [False, True])

@@ -12,6 +12,7 @@ A tail is judged on its second sight, so that tails which never return do not fi
 from collections.abc import Callable
 from typing import Any
 
+from orderkeep.api.connections import Connections
 from orderkeep.api.protocol import BoundedProtocol
 
 PATH = b"GET /orders/"
@@ -81,8 +82,8 @@ class FastLane:
 class FastLaneProtocol(BoundedProtocol):
     """One connection, with the lane in front of the parser."""
 
-    def __init__(self, lane: FastLane, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, lane: FastLane, connections: Connections, *args: Any, **kwargs: Any) -> None:
+        super().__init__(connections, *args, **kwargs)
         self._lane = lane
         self._idle = True  # nothing of a message has begun, and nothing is left to answer
         self._message_complete = True
@@ -100,6 +101,8 @@ class FastLaneProtocol(BoundedProtocol):
             if entry is not None and not self.flow.write_paused:
                 self._lane.hits += 1
                 self._used = True
+                if self._timer is not None:
+                    self._wait_for_request()  # the timer of a head, which the parser has not seen
                 self.transport.write(self._lane.prefix(self.server_state.default_headers) + entry)
                 return
         self._parse_and_judge(data, tail)
@@ -140,6 +143,7 @@ class FastLaneProtocol(BoundedProtocol):
             and not self.transport.is_closing()
             and self._messages == before + 1
             and self._message_complete
+            and not self._unread
             and self.scope["http_version"] == "1.1"
             and self.cycle.keep_alive
         ):
@@ -149,8 +153,9 @@ class FastLaneProtocol(BoundedProtocol):
         """Idle again when the message and its response are both complete, and nothing is waiting."""
         self._idle = (
             not self.transport.is_closing()
+            and not self._last
             and self._message_complete
             and self.cycle.response_complete
             and self.cycle.keep_alive
-            and not self.pipeline
+            and not self._is_behind()
         )

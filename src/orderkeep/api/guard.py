@@ -2,9 +2,13 @@
 
 import ipaddress
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
+from litestar.connection import ASGIConnection
 from litestar.enums import ScopeType
+from litestar.exceptions import HTTPException
+from litestar.handlers import BaseRouteHandler
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from orderkeep.api.problems import PROBLEM_JSON, Problem
@@ -16,6 +20,15 @@ _FOREIGN_HOST = Problem(
     421,
     "The Host header names no host of this service; see ORDERKEEP_HTTP_ALLOWED_HOSTS.",
 )
+
+
+_CROSS_SITE = Problem(
+    "Forbidden",
+    403,
+    "A page of another site may not ask for this (Sec-Fetch-Site, Origin).",
+)
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+_OWN_SITE = frozenset({"same-origin", "none"})
 
 
 class AllowedHosts:
@@ -40,8 +53,21 @@ def is_loopback(name: str) -> bool:
         return False
 
 
+def json_body_only(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+    """A body, if there is any, is JSON: a page of another site cannot send that unasked. Raises 415."""
+    headers = connection.headers
+    has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if has_body and media_type != "application/json":
+        raise HTTPException(status_code=415, detail="A body has to be application/json.")
+
+
 class Guard:
-    """ASGI middleware around the whole application: Host allow-list, and requests counted by status."""
+    """ASGI middleware around the whole application.
+
+    It keeps out requests for other hosts, and what pages of other sites have a browser send; and it counts
+    requests by status.
+    """
 
     def __init__(self, app: ASGIApp, hosts: AllowedHosts, metrics: Metrics) -> None:
         self._app = app
@@ -68,19 +94,37 @@ class Guard:
 
     def _judge(self, scope: HTTPScope) -> Problem | None:
         """Why the request is refused, or None: it has to name one host, and one of ours."""
-        hosts = [value.decode("latin-1") for name, value in scope["headers"] if name == b"host"]
+        hosts = _values(scope, b"host")
         if not hosts and scope["http_version"] == "1.0":
             return None  # HTTP/1.0 knows no Host, and no browser speaks it
         if len(hosts) != 1:
             return _NOT_ONE_HOST
-        return None if self._hosts.allow(hosts[0]) else _FOREIGN_HOST
+        if not self._hosts.allow(hosts[0]):
+            return _FOREIGN_HOST
+        return None if scope["method"] in _SAFE or _is_own_site(scope, hosts[0]) else _CROSS_SITE
 
 
 async def _send(send: Send, problem: Problem) -> None:
     body = msgspec.json.encode(problem)
-    headers = [(b"content-type", PROBLEM_JSON.encode()), (b"content-length", b"%d" % len(body))]
+    headers = [
+        (b"cache-control", b"no-store"),
+        (b"content-type", PROBLEM_JSON.encode()),
+        (b"content-length", b"%d" % len(body)),
+    ]
     await send({"type": "http.response.start", "status": problem.status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _values(scope: HTTPScope, wanted: bytes) -> list[str]:
+    return [value.decode("latin-1") for name, value in scope["headers"] if name == wanted]
+
+
+def _is_own_site(scope: HTTPScope, host: str) -> bool:
+    """Whether no page of another site has made the browser ask; what is no browser says neither header."""
+    sites = _values(scope, b"sec-fetch-site")
+    if sites:
+        return _OWN_SITE.issuperset(sites)
+    return all(origin.partition("://")[2].lower() == host.lower() for origin in _values(scope, b"origin"))
 
 
 def _without_port(host: str) -> str:

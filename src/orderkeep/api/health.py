@@ -1,10 +1,11 @@
 """Health, readiness and metrics, of the API and of ingest."""
 
 import asyncio
-from typing import Literal
+from typing import Any, Final, Literal
 
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Struct
 
 from orderkeep.api.fast_lane import FastLane
@@ -17,6 +18,17 @@ from orderkeep.observe.metrics import CONTENT_TYPE, Metrics
 from orderkeep.storage.store import OrderReader, PartitionProgress
 
 DATABASE_SECONDS = 2.0
+
+_METRICS: Final[dict[str, Any]] = {
+    "operation_id": "metrics",
+    "summary": "Metrics for Prometheus",
+    "tags": ["health"],
+    "responses": {
+        200: ResponseSpec(
+            str, generate_examples=False, description="Prometheus' text format", media_type=CONTENT_TYPE
+        )
+    },
+}
 
 
 class Live(Struct, frozen=True):
@@ -54,14 +66,15 @@ def api_health_routes(
     metrics: Metrics,
 ) -> list[HTTPRouteHandler]:
     """The handlers, bound to what they tell of."""
+    asked = _Database(reader)
 
     @get("/health/ready", operation_id="ready", summary="What the service can do now", tags=["health"])
     async def ready() -> ApiStatus:
-        database, ingest = await _ask(reader)
+        database, ingest = await asked.ask()
         well = database.status == "ok" and warmer.status.following
         return ApiStatus("ok" if well else "degraded", database, cache.statistics(), warmer.status, ingest)
 
-    @get("/metrics", operation_id="metrics", summary="Metrics for Prometheus", tags=["health"])
+    @get("/metrics", **_METRICS)
     async def show_metrics() -> Response[bytes]:
         statistics = cache.statistics()
         metrics.set("orderkeep_reads_total", lane.hits, "fast_lane")
@@ -72,7 +85,7 @@ def api_health_routes(
         metrics.set("orderkeep_cache_evictions_total", statistics.evictions)
         metrics.set("orderkeep_cache_restored_orders", warmer.status.restored)
         metrics.set("orderkeep_cache_following", warmer.status.following)
-        return Response(metrics.render(), media_type=CONTENT_TYPE)
+        return _exposed(metrics)
 
     return [live, ready, show_metrics]
 
@@ -84,11 +97,29 @@ def ingest_health_routes(observer: IngestObserver, metrics: Metrics) -> list[HTT
     async def ready() -> IngestStatus:
         return observer.status
 
-    @get("/metrics", operation_id="metrics", summary="Metrics for Prometheus", tags=["health"])
+    @get("/metrics", **_METRICS)
     async def show_metrics() -> Response[bytes]:
-        return Response(metrics.render(), media_type=CONTENT_TYPE)
+        return _exposed(metrics)
 
     return [live, ready, show_metrics]
+
+
+def _exposed(metrics: Metrics) -> Response[bytes]:
+    # As a header: to a media type of text a charset would be added, and this one has its own.
+    return Response(metrics.render(), headers={"content-type": CONTENT_TYPE})
+
+
+class _Database:
+    """The state of the database, asked for once however many want to know at a time."""
+
+    def __init__(self, reader: OrderReader) -> None:
+        self._reader = reader
+        self._asking: asyncio.Task[tuple[DatabaseStatus, list[PartitionProgress]]] | None = None
+
+    async def ask(self) -> tuple[DatabaseStatus, list[PartitionProgress]]:
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(_ask(self._reader))
+        return await asyncio.shield(self._asking)
 
 
 async def _ask(reader: OrderReader) -> tuple[DatabaseStatus, list[PartitionProgress]]:

@@ -1,5 +1,6 @@
 """The routes of orders: one by id, and the newest."""
 
+import asyncio
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -13,25 +14,38 @@ from litestar.types import Method
 from litestar.types.internal_types import PathParameterDefinition
 from msgspec import Struct
 
-from orderkeep.api.problems import PROBLEM_JSON, Problem, problem
+from orderkeep.api.gate import Gate
+from orderkeep.api.problems import UNAVAILABLE, WRONG, described, problem
 from orderkeep.cache.entry import body, etag
 from orderkeep.cache.read_through import Found, ReadThrough
+from orderkeep.errors import DatabaseUnavailable
 from orderkeep.order import Order, is_uid
 from orderkeep.storage.store import OrderReader, OrderSummary
 
 LARGEST_PAGE = 500
+LISTS = 16
+"""Lists that a process works on at a time: two connections answer them, the others wait."""
+LIST_SECONDS = 5.0
+READ_SECONDS = 8.0
+"""How long the reading of one order may take; a statement may take five of these."""
 
 _HEADERS = {
     "cache-control": "private, no-cache",
     "vary": "authorization",
     "x-content-type-options": "nosniff",
 }
+CURSOR_PATTERN = r"^[0-9]{1,17}\.(?!\.{1,2}$)[A-Za-z0-9._~:-]{1,128}$"
+"""Microseconds since 1970, and the uid of the order that a page ended with."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OPAQUE = re.compile(r'(?:W/)?("[^"]*")')
 
-_MISSING = ResponseSpec(
-    Problem, generate_examples=False, description="There is no such order", media_type=PROBLEM_JSON
-)
+_ANSWERS = {
+    200: ResponseSpec(Order, generate_examples=False, description="The order"),
+    304: ResponseSpec(None, generate_examples=False, description="The order that `if-none-match` names"),
+    400: WRONG,
+    404: described("There is no such order"),
+    503: UNAVAILABLE,
+}
 
 Uid = Annotated[str, Parameter(description="The order's uid.", max_length=128)]
 
@@ -44,7 +58,8 @@ class OrderPage(Struct, frozen=True):
 
 
 def order_routes(orders: ReadThrough, reader: OrderReader) -> list[HTTPRouteHandler]:
-    """The handlers, bound to where orders are read from."""
+    """The handlers, bound to where orders are read from: one by `orders`, lists by `reader`."""
+    gate = Gate("lists of orders", LISTS, LIST_SECONDS)
 
     @route(
         ["/orders/{uid:str}", "/order/{uid:str}"],
@@ -52,10 +67,10 @@ def order_routes(orders: ReadThrough, reader: OrderReader) -> list[HTTPRouteHand
         operation_id=_operation,
         summary="An order by its uid, byte for byte as it was sent",
         tags=["orders"],
-        responses={200: ResponseSpec(Order, generate_examples=False, description="The order"), 404: _MISSING},
+        responses=_ANSWERS,
     )
     async def order(request: Request[Any, Any, Any], uid: Uid) -> Response[Any]:
-        return _answer(request, uid, await orders.get(uid))
+        return _answer(request, uid, await _read(orders, uid))
 
     @route(
         "/order/order",
@@ -63,16 +78,27 @@ def order_routes(orders: ReadThrough, reader: OrderReader) -> list[HTTPRouteHand
         operation_id=_operation,
         summary="An order by its uid, given as a query",
         tags=["orders"],
+        responses=_ANSWERS,
     )
     async def order_by_query(request: Request[Any, Any, Any], order_uid: Uid = "order") -> Response[Any]:
-        return _answer(request, order_uid, await orders.get(order_uid))
+        return _answer(request, order_uid, await _read(orders, order_uid))
 
-    @get("/orders", operation_id="orders", summary="The newest orders", tags=["orders"])
+    @get(
+        "/orders",
+        operation_id="orders",
+        summary="The newest orders",
+        tags=["orders"],
+        responses={400: WRONG, 503: UNAVAILABLE},
+    )
     async def newest(
         limit: Annotated[int, Parameter(ge=1, le=LARGEST_PAGE, description="Orders of a page.")] = 20,
-        after: Annotated[str | None, Parameter(description="`next` of the page before.")] = None,
+        after: Annotated[
+            str | None, Parameter(pattern=CURSOR_PATTERN, description="`next` of the page before.")
+        ] = None,
     ) -> Response[OrderPage]:
-        page = await reader.page(limit, _cursor(after) if after else None)
+        start = _cursor(after) if after else None
+        async with gate.enter():
+            page = await reader.page(limit, start)
         following = _after(page[-1]) if len(page) == limit else None
         headers = {"cache-control": "no-store"}
         if following:
@@ -80,6 +106,14 @@ def order_routes(orders: ReadThrough, reader: OrderReader) -> list[HTTPRouteHand
         return Response(OrderPage(page, following), headers=headers)
 
     return [order, order_by_query, newest]
+
+
+async def _read(orders: ReadThrough, uid: str) -> Found | None:
+    try:
+        async with asyncio.timeout(READ_SECONDS):
+            return await orders.get(uid)
+    except TimeoutError:
+        raise DatabaseUnavailable(f"order {uid}: no answer within {READ_SECONDS:g} seconds") from None
 
 
 def _operation(

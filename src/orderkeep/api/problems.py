@@ -6,10 +6,11 @@ from typing import Any
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.status_codes import HTTP_500_INTERNAL_SERVER_ERROR, HTTP_503_SERVICE_UNAVAILABLE
 from msgspec import Struct
 
-from orderkeep.errors import Overloaded, Transient
+from orderkeep.errors import Fatal, Overloaded, Transient
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_SECONDS = "1"
@@ -36,6 +37,15 @@ def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> 
     )
 
 
+def described(text: str) -> ResponseSpec:
+    """A problem in the description of the API."""
+    return ResponseSpec(Problem, generate_examples=False, description=text, media_type=PROBLEM_JSON)
+
+
+WRONG = described("A parameter is wrong")
+UNAVAILABLE = described("The database does not answer, or too much is asked at once: see `retry-after`")
+
+
 def on_http_exception(_request: Request[Any, Any, Any], error: HTTPException) -> Response[Problem]:
     detail = error.detail
     if isinstance(error.extra, list):
@@ -52,6 +62,12 @@ def on_transient(_request: Request[Any, Any, Any], error: Transient) -> Response
     return problem(HTTP_503_SERVICE_UNAVAILABLE, detail, {"retry-after": RETRY_SECONDS})
 
 
+def on_fatal(_request: Request[Any, Any, Any], _error: Fatal) -> Response[Problem]:
+    """While the service runs, a database that cannot be used is being set up, or moved: it may come back."""
+    detail = "The database cannot be used as it is set up; /health/ready says why."
+    return problem(HTTP_503_SERVICE_UNAVAILABLE, detail, {"retry-after": RETRY_SECONDS})
+
+
 def on_exception(_request: Request[Any, Any, Any], error: Exception) -> Response[Problem]:
     log.error("request_failed", error=repr(error), exc_info=error)
     return problem(HTTP_500_INTERNAL_SERVER_ERROR, "The service made a mistake; its log says which.")
@@ -60,5 +76,6 @@ def on_exception(_request: Request[Any, Any, Any], error: Exception) -> Response
 HANDLERS: dict[type[Exception] | int, Any] = {
     HTTPException: on_http_exception,
     Transient: on_transient,
+    Fatal: on_fatal,
     Exception: on_exception,
 }

@@ -1,67 +1,86 @@
-"""uvicorn's HTTP protocol with the limits that it lacks: the size of a head, and the time it may take.
+"""uvicorn's HTTP protocol with the limits that it lacks: of sizes, of time, and of what waits for its turn.
 
-Seen without them: hundreds of megabytes of headers accepted, and half a request kept open for ever.
+Seen without them: hundreds of megabytes of headers accepted; half a request, and half a body, kept open for
+ever; pipelined requests read without end by a connection whose answers nobody takes; an answer of 400
+written before the answers that were due first; and the body of a request to upgrade read as a request.
 """
 
 import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-MAX_HEAD_BYTES = 32_768
+from orderkeep.api.connections import Connections
+from orderkeep.api.refusals import MAX_BODY_BYTES, MAX_HEAD_BYTES, overloaded, refusal
+
 HEAD_SECONDS = 10.0
-MAX_CONNECTIONS = 10_000
+BODY_SECONDS = 20.0
+MAX_REQUESTS = 1_024
+"""Requests that a process works on at a time; beyond it the answer is 503, but for health."""
 
-_PROBLEM = b'{"type":"about:blank","title":"%b","status":%d}'
-
-
-def _refusal(status: int, title: bytes) -> bytes:
-    body = _PROBLEM % (title, status)
-    return (
-        b"HTTP/1.1 %d %b\r\ncontent-type: application/problem+json\r\ncontent-length: %d\r\n"
-        b"connection: close\r\n\r\n%b" % (status, title, len(body), body)
-    )
-
-
-_TOO_LARGE = _refusal(431, b"Request Header Fields Too Large")
-_TOO_SLOW = _refusal(408, b"Request Timeout")
+_MAX_MESSAGE_BYTES = MAX_HEAD_BYTES + 4 * MAX_BODY_BYTES  # chunks have sizes and extensions of their own
+_PIECE = 4_096  # bytes parsed at a time: what is pipelined behind them waits as bytes, not as requests
+_AT_ONCE = struct.pack("ii", 1, 0)  # socket(7): struct linger, on and 0 seconds
+_LINGER_SECONDS = 2.0
+_LINGER_BYTES = 4 * 1024 * 1024
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection. A head that is too large is answered with 431, one that takes too long with 408."""
+    """One connection. What is too large, too slow or no HTTP is answered with an error, and closed."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, connections: Connections, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._head_timer: asyncio.TimerHandle | None = None
-        self._received = 0  # bytes of a head that is not complete
+        self._shared = connections
+        self._timer: asyncio.TimerHandle | None = None
+        self._unread = b""  # received, and not parsed yet
+        self._received = 0  # bytes of a message that is not complete
         self._head_size = 0  # bytes of what the parser has found in a head
+        self._body_size = 0
         self._reading_body = False
-        self._refused = False
+        self._answering: RequestResponseCycle | None = None
+        self._last = False  # nothing more is read as a request
+        self._half_closed = False  # by the client, who may still wait for answers
+        self._refusal: bytes | None = None  # said when what was asked before is answered
+        self._lingered = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)  # type: ignore[arg-type] # uvicorn says Transport, asyncio BaseTransport
-        if len(self.connections) > MAX_CONNECTIONS:
+        self.flow = _Flow(self.transport, self._is_behind)
+        if len(self.connections) > self._shared.limit:
+            self._last = True
+            self.transport.write(refusal(HTTPStatus.SERVICE_UNAVAILABLE, retry=True))
             self.transport.close()
             return
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._refuse, _TOO_SLOW)
+        self._start_timer(HEAD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
+        self._unread = b""
+        self._last = True
+        self._shared.resumed(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._refused:
+        if self._last:
+            self._linger(data)
             return
-        if not self._reading_body:
-            self._received += len(data)
-            if self._head_timer is None:
-                self._head_timer = self.loop.call_later(HEAD_SECONDS, self._refuse, _TOO_SLOW)
-        super().data_received(data)
-        if self._received > MAX_HEAD_BYTES and not self._reading_body:
-            self._refuse(_TOO_LARGE)
+        self._unread += data
+        self._parse()
+
+    def eof_received(self) -> bool:  # type: ignore[override] # asyncio asks for the answer, uvicorn has none
+        """True while answers are due: to close now would lose them."""
+        self._half_closed = True
+        return not self._all_answered()
 
     def on_message_begin(self) -> None:
-        self._head_size = 0
+        self._head_size = self._body_size = 0
+        self._received = self._received or 1  # the rest of a piece, whose beginning was another message
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -70,37 +89,182 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head_size += len(name) + len(value)
+        if name.lower() == b"content-length" and len(value) < 20 and int(value) > MAX_BODY_BYTES:
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            raise _StopParsing
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self._head_size > MAX_HEAD_BYTES:  # it came in one piece, so nothing was noticed on the way
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+            raise _StopParsing
+        super().on_headers_complete()
         self._stop_timer()
         self._reading_body = True
-        if self._head_size > MAX_HEAD_BYTES:  # it came in one piece, so nothing was noticed on the way
-            self._refuse(_TOO_LARGE)
-        if not self._refused:
-            super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
-        if not self._refused:
-            super().on_body(body)
+        self._body_size += len(body)
+        if self._body_size > MAX_BODY_BYTES:
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            raise _StopParsing
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
+        self._stop_timer()
         self._reading_body = False
         self._received = 0
-        if not self._refused:
-            super().on_message_complete()
+        super().on_message_complete()
+        if self.cycle.response_complete:  # it was answered before its end, and its end stopped the timer
+            self._wait_for_request()
 
-    def _refuse(self, answer: bytes) -> None:
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._parse()
+        if (self._last or self._half_closed) and self._all_answered():
+            self._end()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._shared.paused(self)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._shared.resumed(self)
+
+    def unsent(self) -> int:
+        return self.transport.get_write_buffer_size()
+
+    def holds_output(self) -> bool:
+        return self.flow.write_paused or self.transport.is_closing()
+
+    def abort(self) -> None:
+        # Without lingering, or the system would keep what is unsent for minutes more.
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+        self.transport.abort()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answering = cycle
+        busy = len(self.tasks) >= MAX_REQUESTS and not cycle.scope["path"].startswith("/health/")
+        super()._start_asgi_task(cycle, overloaded if busy else app)  # type: ignore[arg-type] # two types of the same
+
+    def _parse(self) -> None:
+        """Parse what has come, as long as no request waits for its turn; then read on."""
+        while self._unread and not self.pipeline and not self._last and not self.transport.is_closing():
+            piece, self._unread = self._unread[:_PIECE], self._unread[_PIECE:]
+            self._feed(piece)
+        if self._is_behind():
+            self.flow.pause_reading()
+        else:
+            self.flow.resume_reading()
+
+    def _is_behind(self) -> bool:
+        return bool(self._unread or self.pipeline)
+
+    def _all_answered(self) -> bool:
+        cycle = self._answering
+        return not self.pipeline and (cycle is None or cycle.response_complete or cycle.disconnected)
+
+    def _feed(self, piece: bytes) -> None:
+        self._unset_keepalive_if_required()
+        self._received += len(piece)
+        try:
+            self.parser.feed_data(piece)
+        except httptools.HttpParserUpgrade:
+            self._take_as_last()
+        except httptools.HttpParserError:
+            self._refuse(HTTPStatus.BAD_REQUEST)
+        if self._reading_body and self._received > _MAX_MESSAGE_BYTES:
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        elif not self._reading_body and self._received > MAX_HEAD_BYTES:
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        if self._received and self._timer is None and not self._last:
+            self._start_timer(BODY_SECONDS if self._reading_body else HEAD_SECONDS)
+
+    def _take_as_last(self) -> None:
+        """Answer the request as if it asked for no other protocol, and close.
+
+        What follows may be its body, which the parser would take for a request.
+        """
         self._stop_timer()
-        self._refused = True
+        self._last, self._unread = True, b""
+        self.cycle.keep_alive = False
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        """Answer with an error, behind what was asked before, and close."""
+        if self._last:
+            return
+        self._stop_timer()
+        self._last, self._unread = True, b""
+        # A connection that never said a word is only closed.
+        self._refusal = refusal(status, self.server_state.default_headers) if self._received else b""
+        if self._reading_body:
+            self._give_up_body()
+        if self._all_answered():
+            self._end()
+
+    def _give_up_body(self) -> None:
+        """The error is the answer to the request whose body is at fault, unless it has one already."""
+        if self.cycle.response_started:
+            self._refusal = None
+            self.cycle.keep_alive = False
+            return
+        self.cycle.disconnected = True  # what its handler says is dropped
+        self.cycle.message_event.set()
+        self.pipeline = type(self.pipeline)(each for each in self.pipeline if each[0] is not self.cycle)
+
+    def _end(self) -> None:
+        """Say why, if there is something to say, and close when the client has had time to read it.
+
+        To close with bytes that nobody has read resets the connection, and the answer is lost with it.
+        """
+        self._unset_keepalive_if_required()
         if self.transport.is_closing():
             return
-        # A connection that never said a word is only closed, and an answer under way is not interrupted.
-        if self._received and (self.cycle is None or self.cycle.response_complete):
-            self.transport.write(answer)
-        self.transport.close()
+        if not self._refusal:
+            self.transport.close()
+            return
+        self.transport.write(self._refusal)
+        self._refusal = None
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._timer = self.loop.call_later(_LINGER_SECONDS, self.transport.close)
+
+    def _linger(self, data: bytes) -> None:
+        self._lingered += len(data)
+        if self._lingered > _LINGER_BYTES:
+            self.abort()
+
+    def _wait_for_request(self) -> None:
+        """Nothing of a next request has come: close when none does in time."""
+        self._stop_timer()
+        self._received = 0
+        self._unset_keepalive_if_required()
+        if not self.transport.is_closing():
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def _start_timer(self, seconds: float) -> None:
+        self._stop_timer()
+        self._timer = self.loop.call_later(seconds, self._refuse, HTTPStatus.REQUEST_TIMEOUT)
 
     def _stop_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class _Flow(FlowControl):
+    """Flow control that does not read on while requests wait for their turn."""
+
+    def __init__(self, transport: asyncio.Transport, is_behind: Callable[[], bool]) -> None:
+        super().__init__(transport)
+        self._is_behind = is_behind
+
+    def resume_reading(self) -> None:
+        if not self._is_behind():
+            super().resume_reading()
+
+
+class _StopParsing(Exception):
+    """The connection was refused in the middle of what the parser was given."""

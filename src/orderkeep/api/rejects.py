@@ -1,29 +1,40 @@
-"""The routes of rejects: the newest, and one of them whole."""
+"""The routes of rejects: the newest, one of them whole, and to put one through the pipeline again."""
 
 from datetime import UTC, datetime
 from typing import Annotated
 from urllib.parse import urlencode
 
-from litestar import Response, get
+from litestar import Response, get, post
 from litestar.exceptions import ValidationException
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Parameter
 from msgspec import Struct
 
+from orderkeep.api.gate import Gate
+from orderkeep.api.guard import json_body_only
 from orderkeep.api.orders import LARGEST_PAGE
-from orderkeep.api.problems import PROBLEM_JSON, Problem, problem
-from orderkeep.errors import RejectKind
+from orderkeep.api.problems import UNAVAILABLE, WRONG, Problem, described, problem
+from orderkeep.errors import DatabaseUnavailable, Fatal, RejectKind, ServerUnavailable
+from orderkeep.ingest.replay import Replay, Replayer
 from orderkeep.moment import moment
 from orderkeep.reject_document import RejectDocument, document
 from orderkeep.storage.rejects import RejectFilter, RejectStore, RejectSummary
 
 _NO_STORE = {"cache-control": "no-store"}
-_LARGEST_ID = 2**63 - 1
+_LARGEST_ID = 2**53 - 1  # the largest integer that every reader of JSON has exactly
+
+READS, READ_SECONDS = 8, 10.0
+"""Reads of rejects that a process works on at a time, and how long each may take."""
+REPLAYS, REPLAY_SECONDS = 8, 10.0
+"""One replay is made at a time; the others of these wait."""
 
 _FOUND = ResponseSpec(RejectDocument, generate_examples=False, description="The reject")
-_MISSING = ResponseSpec(
-    Problem, generate_examples=False, description="There is no such reject", media_type=PROBLEM_JSON
+_REPLAYED = ResponseSpec(Replay, generate_examples=False, description="What became of it")
+_MISSING = described("There is no such reject")
+_MAY_NOT_WRITE = (
+    "The database user of this service may not write: set ORDERKEEP_DATABASE_URL to a user of the role "
+    "orderkeep_ingest, or use `orderkeep rejects replay`."
 )
 
 Id = Annotated[int, Parameter(ge=1, le=_LARGEST_ID, description="The reject's number.")]
@@ -44,10 +55,18 @@ class RejectPage(Struct, frozen=True):
     next: int | None
 
 
-def reject_routes(rejects: RejectStore) -> list[HTTPRouteHandler]:
-    """The handlers, bound to where rejects are read from."""
+def reject_routes(rejects: RejectStore, replayer: Replayer) -> list[HTTPRouteHandler]:
+    """The handlers, bound to where rejects are read from, and to what replays them."""
+    reading = Gate("rejects", READS, READ_SECONDS)
+    replaying = Gate("replays", REPLAYS, REPLAY_SECONDS)
 
-    @get("/rejects", operation_id="rejects", summary="The newest rejected messages", tags=["rejects"])
+    @get(
+        "/rejects",
+        operation_id="rejects",
+        summary="The newest rejected messages",
+        tags=["rejects"],
+        responses={400: WRONG, 503: UNAVAILABLE},
+    )
     async def newest(
         kind: Annotated[RejectKind | None, Parameter(description="Only of this kind.")] = None,
         topic: Topic = None,
@@ -60,7 +79,8 @@ def reject_routes(rejects: RejectStore) -> list[HTTPRouteHandler]:
     ) -> Response[RejectPage]:
         now = datetime.now(UTC)
         wanted = RejectFilter(kind, topic, _moment("since", since, now), _moment("until", until, now))
-        page = await rejects.page(wanted, limit, after)
+        async with reading.enter():
+            page = await rejects.page(wanted, limit, after)
         following = page[-1].id if len(page) == limit else None
         headers = _NO_STORE | ({"link": _link(wanted, limit, following)} if following else {})
         return Response(RejectPage(page, following), headers=headers)
@@ -70,15 +90,45 @@ def reject_routes(rejects: RejectStore) -> list[HTTPRouteHandler]:
         operation_id="reject",
         summary="A rejected message, whole: its payload as text, or in base64",
         tags=["rejects"],
-        responses={200: _FOUND, 404: _MISSING},
+        responses={200: _FOUND, 400: WRONG, 404: _MISSING, 503: UNAVAILABLE},
     )
     async def one(reject_id: Id) -> Response[RejectDocument] | Response[Problem]:
-        found = await rejects.get(reject_id)
+        async with reading.enter():
+            found = await rejects.get(reject_id)
         if found is None:
             return problem(404, f"There is no reject {reject_id}.")
         return Response(document(found), headers={**_NO_STORE, "x-content-type-options": "nosniff"})
 
-    return [newest, one]
+    @post(
+        "/rejects/{reject_id:int}/replay",
+        operation_id="replay",
+        summary="Put a rejected message through the pipeline again; to repeat it adds nothing",
+        tags=["rejects"],
+        status_code=200,
+        guards=[json_body_only],
+        responses={
+            200: _REPLAYED,
+            400: WRONG,
+            403: described("A page of another site asks, or this service may not write"),
+            404: _MISSING,
+            413: described("The body is too large: none is needed"),
+            415: described("The body is not JSON: none is needed"),
+            503: UNAVAILABLE,
+        },
+    )
+    async def replay(reject_id: Id) -> Response[Replay] | Response[Problem]:
+        try:
+            async with replaying.enter():
+                replayed = await replayer.replay_by_id(reject_id)
+        except ServerUnavailable as error:
+            raise DatabaseUnavailable(str(error)) from error
+        except Fatal:
+            return problem(403, _MAY_NOT_WRITE)
+        if replayed is None:
+            return problem(404, f"There is no reject {reject_id}.")
+        return Response(replayed, headers=_NO_STORE)
+
+    return [newest, one, replay]
 
 
 def _moment(name: str, text: str | None, now: datetime) -> datetime | None:

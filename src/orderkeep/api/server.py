@@ -10,6 +10,7 @@ from typing import cast
 import uvicorn
 from litestar.types import ASGIApp
 
+from orderkeep.api.connections import Connections
 from orderkeep.api.fast_lane import FastLane, FastLaneProtocol
 from orderkeep.api.protocol import BoundedProtocol
 from orderkeep.errors import ConfigurationError
@@ -50,18 +51,22 @@ def address(listener: socket.socket) -> str:
 
 
 async def serve(
-    app: ASGIApp, listener: socket.socket, stop: asyncio.Event, lane: FastLane | None = None
+    app: ASGIApp,
+    listener: socket.socket,
+    stop: asyncio.Event,
+    lane: FastLane | None = None,
+    connections: Connections | None = None,
 ) -> None:
     """Answer requests until `stop` is set, then finish those that are under way, within seconds.
 
-    With `lane` cached orders are answered by it, and everything else by `app`.
+    With `lane` cached orders are answered by it, and everything else by `app`. `connections` has the limits.
     """
+    shared = connections or Connections()
+    protocol = partial(BoundedProtocol, shared) if lane is None else partial(FastLaneProtocol, lane, shared)
     server = Server(
         uvicorn.Config(
             app,
-            http=cast(
-                "type[asyncio.Protocol]", BoundedProtocol if lane is None else partial(FastLaneProtocol, lane)
-            ),
+            http=cast("type[asyncio.Protocol]", protocol),
             ws="none",
             log_config=None,
             access_log=False,
@@ -73,7 +78,11 @@ async def serve(
     )
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     stopping = asyncio.create_task(stop.wait())
+    watching = asyncio.create_task(
+        shared.watch(cast("set[BoundedProtocol]", server.server_state.connections))
+    )
     await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
     stopping.cancel()
     await serving
+    watching.cancel()
