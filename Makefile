@@ -5,7 +5,7 @@ VENV := .venv
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint bench run lock docs clean
+.PHONY: help install demo test chaos lint bench run lock docs clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 12
@@ -34,6 +34,9 @@ run: $(VENV)/.installed ## Run ingest and the API with the settings of .env and 
 test: $(VENV)/.installed-dev ## Run the whole suite, or a part: make test ARGS='tests/unit -k order'
 	@sh tests/install-browser
 	$(VENV)/bin/python -m pytest $(ARGS)
+
+chaos: $(VENV)/.installed-dev ## Break everything under load and prove that nothing is lost: make chaos ARGS='--sequences 100 --seed 7'
+	@exec $(VENV)/bin/python -m tests.chaos $(ARGS)
 
 lint: $(VENV)/.installed-dev ## Check style, types and the direction of imports
 	$(VENV)/bin/ruff check .

@@ -53,14 +53,15 @@ def kafka_class_path(say: Callable[[str], None]) -> list[Path]:
     `ServerUnavailable` when Maven cannot be reached or a jar is not what the list says.
     """
     jars = [Jar(*line.split()) for line in LIST.read_text().splitlines() if not line.startswith("#")]
-    cache = _cache_folder()
+    cache = cache_folder()
     missing = [jar for jar in jars if not (cache / jar.name).exists()]
     if missing:
         _download(missing, cache, say)
     return [cache / jar.name for jar in jars]
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
+    """Where the jars are kept, and what is made of them."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "orderkeep" / "jars"
     try:
         cache.mkdir(parents=True, exist_ok=True)

@@ -4,18 +4,16 @@ import base64
 import shutil
 import signal
 import subprocess
-import time
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 
 from orderkeep.errors import Fatal
 
-from . import ports
+from . import kafka_topics, ports, quick_start
 from .java import java, kafka_class_path
 from .process import Child, end_leftovers, telling_line
 from .server import Server, silent
@@ -32,7 +30,7 @@ Not shorter than needed: a node stalled or paused for longer than its session is
 moment, and clients that ask just then find no broker and may wait for a minute (librdkafka).
 """
 _JAVA_OPTIONS = (
-    *("-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-Djava.awt.headless=true"),
+    *("-XX:+UseSerialGC", "-Djava.awt.headless=true"),
     # The JVM's shared file of counters is in a world-writable folder, and nobody reads it.
     "-XX:-UsePerfData",
     *("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"),
@@ -52,7 +50,10 @@ class KafkaServer(Server):
     def __init__(self, data: Path, *, port: int | None = None, say: Callable[[str], None] = silent) -> None:
         """With `port` None, `start` chooses a free one, and keeps it for later starts of this object."""
         super().__init__(data, "kafka.log", port, say)
+        self.replication = 1
+        self.java_options: list[str] = ["-Xms256m", "-Xmx512m"]
         self._controller_port = 0
+        self._cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
 
     @property
     def bootstrap(self) -> str:
@@ -60,14 +61,13 @@ class KafkaServer(Server):
         return f"{self.host}:{self.port}"
 
     def _launch(self) -> Child:
-        java_command = [str(java()), *_JAVA_OPTIONS, "-cp", ":".join(map(str, kafka_class_path(self._say)))]
+        java_command = self.java_command()
         end_leftovers(self.data, signal.SIGTERM)
-        self.port = ports.choose(self.port or None, self.name)
-        self._controller_port = ports.choose(None, self.name, besides=self.port)
+        self._choose_ports()
         settings = self._settings()
         if not (self.data / LOGS).exists():
             self._say("making Apache Kafka's storage")
-            _format(java_command, settings, self.data)
+            _format(java_command, settings, self.data, self._cluster_id)
         _write_properties(self.data / SETTINGS, settings)
         self._say(f"starting Apache Kafka on port {self.port}")
         return Child(
@@ -75,7 +75,17 @@ class KafkaServer(Server):
             log=self.log,
             on_death=signal.SIGTERM,
             folder=self.data,
+            env=self.env,
         )
+
+    def java_command(self) -> list[str]:
+        """Java with the options and the classes of Kafka; what is to be run comes behind it."""
+        program, class_path = str(java()), ":".join(map(str, kafka_class_path(self._say)))
+        return [program, *self.java_options, *quick_start.options(), *_JAVA_OPTIONS, "-cp", class_path]
+
+    def _choose_ports(self) -> None:
+        self.port = ports.choose(self.port or None, self.name)
+        self._controller_port = ports.choose(None, self.name, besides=[self.port])
 
     def _settings(self) -> dict[str, str]:
         return {
@@ -133,30 +143,17 @@ class KafkaServer(Server):
 
         Raises confluent_kafka.KafkaException when the broker refuses it.
         """
-        admin = self._admin()
-        topic = NewTopic(name, num_partitions=partitions, replication_factor=1, config=dict(config or {}))
-        try:
-            admin.create_topics([topic])[name].result()
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                raise
-        while not _has_leaders(admin, name):
-            time.sleep(0.02)
+        kafka_topics.create(self._admin(), name, partitions, self.replication, config or {})
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic and its messages; nothing happens when there is none."""
-        admin = self._admin()
-        try:
-            admin.delete_topics([name])[name].result()
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
-                raise
+        kafka_topics.delete(self._admin(), name)
 
     def _admin(self) -> AdminClient:
         return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
 
 
-def _format(java_command: list[str], settings: Mapping[str, str], data: Path) -> None:
+def _format(java_command: list[str], settings: Mapping[str, str], data: Path, cluster: str) -> None:
     """Make the folder of a new node, complete or not at all.
 
     Without Kafka's own tool the node would start too, but without the feature levels that the newer group
@@ -165,7 +162,6 @@ def _format(java_command: list[str], settings: Mapping[str, str], data: Path) ->
     unfinished = data / f"{LOGS}.new"
     shutil.rmtree(unfinished, ignore_errors=True)
     _write_properties(data / SETTINGS, {**settings, "log.dirs": unfinished.name})
-    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     done = subprocess.run(
         [*java_command, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", SETTINGS],
         cwd=data,
@@ -187,8 +183,3 @@ def _has_crashed(data: Path) -> bool:
 
 def _write_properties(file: Path, settings: Mapping[str, str]) -> None:
     file.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-
-
-def _has_leaders(admin: AdminClient, topic: str) -> bool:
-    partitions = admin.list_topics(topic, timeout=10).topics[topic].partitions.values()
-    return bool(partitions) and all(partition.leader >= 0 for partition in partitions)

@@ -2,6 +2,7 @@
 
 import random
 import socket
+from collections.abc import Container
 
 from orderkeep.errors import Fatal
 
@@ -10,16 +11,16 @@ _BELOW_EPHEMERAL = range(20_000, 32_000)
 _random = random.SystemRandom()  # a program that seeds `random` must not be given the same ports again
 
 
-def choose(port: int | None, server: str, *, besides: int = 0) -> int:
+def choose(port: int | None, server: str, *, besides: Container[int] = ()) -> int:
     """`port` when nothing listens there, or a free one when it is None; a taken one is `Fatal`.
 
     A free port is taken from below the range for outgoing connections (32768 and up on Linux, ip(7)): while
     a server is down for a restart, a client that retries could otherwise be given the server's own port.
-    `besides` is one that was chosen before and where nothing listens yet.
+    `besides` are those that were chosen before and where nothing listens yet.
     """
     if port is None:
         candidates = _random.sample(_BELOW_EPHEMERAL, 100)
-        return next(candidate for candidate in candidates if candidate != besides and is_free(candidate))
+        return next(candidate for candidate in candidates if candidate not in besides and is_free(candidate))
     if not is_free(port):
         raise Fatal(
             f"Port {port}, wanted for {server}, is taken. Stop the program that listens there, "

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -47,14 +47,21 @@ class Child:
         on_death: signal.Signals,
         folder: Path,
         account: Account | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
-        """Start `command` in `folder`, its output appended to `log`. Does not wait until it serves."""
+        """Start `command` in `folder`, its output appended to `log`. Does not wait until it serves.
+
+        `env` is added to the server's environment alone: what a preloaded library makes must be `account`'s,
+        and the launcher is not yet.
+        """
         if log.exists() and log.stat().st_size > LOG_LIMIT:
             log.replace(log.with_suffix(".log.old"))
         self.log = log
         self._log_start = log.stat().st_size if log.exists() else 0
         owner = f"{account.uid}:{account.gid}" if account else "-"
-        launch = [sys.executable, "-I", "-S", LAUNCHER, str(os.getpid()), str(int(on_death)), owner, *command]
+        given = ["/usr/bin/env", *(f"{name}={value}" for name, value in env.items())] if env else []
+        launcher = [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), str(int(on_death)), owner]
+        launch: list[str | Path] = [*launcher, *given, *command]
         self._process = _in_starter_thread(lambda: _spawn(launch, log, folder))
         self.pid = self._process.pid
 

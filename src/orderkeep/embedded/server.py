@@ -39,6 +39,8 @@ class Server(ABC):
         self.data = Path(data).absolute()
         self.log = self.data / log
         self.port = port or 0
+        self.env: dict[str, str] = {}
+        """Added to the server's environment when it is started next."""
         self._say = say
         self._claim: Claim | None = None
         self._child: Child | None = None
