@@ -66,11 +66,16 @@ def serve() -> None:
 
 
 @app.command
-def ingest(*, fd: Annotated[int | None, Parameter(show=False)] = None) -> None:
-    """Read the broker into PostgreSQL, until Ctrl-C. Run as many as the topic has partitions."""
+def ingest(*, accept_gap: bool = False, fd: Annotated[int | None, Parameter(show=False)] = None) -> None:
+    """Read the broker into PostgreSQL, until Ctrl-C. Run as many as the topic has partitions.
+
+    Parameters
+    ----------
+    accept_gap: Go on although the broker deleted messages before they were stored, and record the gap.
+    """
     from orderkeep.compose import run_ingest
 
-    run(run_ingest(settings_in_force(service=True), _handed_down(fd)))
+    run(run_ingest(settings_in_force(service=True), _handed_down(fd), accept_gaps=accept_gap))
 
 
 @app.command

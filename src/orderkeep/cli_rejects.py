@@ -146,8 +146,7 @@ def replay(
 
         report = run(run_replay(settings_in_force(), reject_ids, _filter(which), hear))
     if as_json:
-        each = [one._asdict() for one in told]
-        _say([reject_text.as_json({"replayed": report.total, "outcomes": report.outcomes, "rejects": each})])
+        _say([reject_text.as_json({"replayed": report.total, "outcomes": report.outcomes, "rejects": told})])
     else:
         _say(f"reject {one.reject_id}: {one.outcome}, {reject_text.printable(one.detail)}" for one in told)
         counts = ", ".join(f"{outcome} {count:,}" for outcome, count in sorted(report.outcomes.items()))

@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 
 from orderkeep.api.app import create_app
+from orderkeep.api.connections import Connections, allowed_connections
 from orderkeep.api.fast_lane import FastLane
 from orderkeep.api.guard import AllowedHosts, is_loopback
 from orderkeep.api.health import api_health_routes, ingest_health_routes
@@ -25,7 +26,7 @@ from orderkeep.cache.read_through import ReadThrough
 from orderkeep.cache.warm import Warmer
 from orderkeep.errors import ConfigurationError, DatabaseWentBack
 from orderkeep.ingest.pipeline import Pipeline
-from orderkeep.ingest.replay import Replay, ReplayReport, replay
+from orderkeep.ingest.replay import Replay, Replayer, ReplayReport
 from orderkeep.ingest.retry import within
 from orderkeep.observe.ingest import IngestObserver
 from orderkeep.observe.metrics import Metrics
@@ -37,24 +38,33 @@ from orderkeep.publish.publisher import DeliveryCallback, Publisher
 from orderkeep.publish.run import PublishReport, publish
 from orderkeep.settings import Settings, environment
 from orderkeep.sources.kafka import KafkaSource
+from orderkeep.sources.kafka_dead_letters import KafkaDeadLetters
 from orderkeep.sources.source import Source
 from orderkeep.storage.migrate import check_migrated
+from orderkeep.storage.postgres_confirmed import Confirmed
 from orderkeep.storage.postgres_reader import PostgresReader
 from orderkeep.storage.postgres_rejects import PostgresRejects
 from orderkeep.storage.postgres_writer import PostgresWriter
 from orderkeep.storage.rejects import Reject, RejectFilter, RejectStore
 from orderkeep.supervise import Service, keep_all_up
 
+LISTS = 2
+"""Connections of an API process for lists of orders and health, and as many for rejects."""
+HTTP_PATIENCE = 2.0
+"""Seconds that a replay over HTTP waits for a database that is away, before the answer is 503."""
 START_SECONDS = 10.0
 """How long a command waits at its start for a database that does not answer."""
 
 log = structlog.get_logger()
 
 
-async def run_ingest(settings: Settings, listener: socket.socket | None = None) -> None:
+async def run_ingest(
+    settings: Settings, listener: socket.socket | None = None, *, accept_gaps: bool = False
+) -> None:
     """Read the broker into the database until SIGINT or SIGTERM. Raises `Fatal`.
 
-    Its own health and metrics are at `listener`, when one is handed down.
+    Its own health and metrics are at `listener`, when one is handed down. With `accept_gaps`, messages that
+    the broker has deleted are recorded and passed over.
     """
     listener = listener or listen(settings.ingest_host, settings.ingest_port, setting="ORDERKEEP_INGEST_PORT")
     await within(START_SECONDS, lambda: check_migrated(settings.database_url))
@@ -63,20 +73,31 @@ async def run_ingest(settings: Settings, listener: socket.socket | None = None) 
     app = create_app(ingest_health_routes(observer, metrics), _hosts(settings), metrics)
     with stop_on_signal() as stop:
         log.info("started", role="ingest", health=address(listener))
-        working = asyncio.create_task(_ingest(settings, observer, stop))
+        working = asyncio.create_task(_ingest(settings, observer, stop, accept_gaps=accept_gaps))
         await _run_together(stop, working, asyncio.create_task(serve(app, listener, stop)))
         log.info("stopped", role="ingest", finished=working.result())
 
 
-async def _ingest(settings: Settings, observer: IngestObserver, stop: asyncio.Event) -> bool:
+async def _ingest(
+    settings: Settings, observer: IngestObserver, stop: asyncio.Event, *, accept_gaps: bool
+) -> bool:
     """Run the pipeline, and anew when the database has gone back. False when the deadline came first."""
-    while True:
-        writers = [PostgresWriter(settings.database_url, slot) for slot in range(settings.database_writers)]
-        pipeline = Pipeline(_source(settings), writers, settings.kafka_group, observer)
-        try:
-            return await pipeline.run(stop, settings.shutdown_seconds)
-        except DatabaseWentBack as error:
-            log.warning("database_went_back", error=str(error))
+    async with _dead_letters(settings) as dead_letters:
+        while True:
+            url, confirmed = settings.database_url, Confirmed()
+            writers = [PostgresWriter(url, slot, confirmed) for slot in range(settings.database_writers)]
+            pipeline = Pipeline(
+                _source(settings),
+                writers,
+                settings.kafka_group,
+                observer,
+                accept_gaps=accept_gaps,
+                dead_letters=dead_letters,
+            )
+            try:
+                return await pipeline.run(stop, settings.shutdown_seconds)
+            except DatabaseWentBack as error:
+                log.warning("database_went_back", error=str(error))
 
 
 async def run_api(settings: Settings, listener: socket.socket | None = None) -> None:
@@ -88,30 +109,46 @@ async def run_api(settings: Settings, listener: socket.socket | None = None) -> 
     listener = listener or listen(settings.http_host, settings.http_port, setting="ORDERKEEP_HTTP_PORT")
     await within(START_SECONDS, lambda: check_migrated(settings.read_url))
     metrics = Metrics("api")
-    reader = PostgresReader(settings.read_url, settings.database_pool)
-    rejects = PostgresRejects(settings.read_url)
+    reader = _reader(settings, settings.database_pool)
+    # Of their own: a flood of unknown uids uses up the other reader's connections, and these go on.
+    lists, newcomers = _reader(settings, LISTS), _reader(settings, 1)
+    rejects = PostgresRejects(settings.read_url, LISTS)
+    replayer = _http_replayer(settings)
     cache = MemoryCache(settings.cache_max_bytes, settings.cache_max_orders)
     orders = ReadThrough(reader, cache)
-    warmer = Warmer(reader, cache)
+    warmer = Warmer(newcomers, cache)
     hosts = _hosts(settings)
     lane = FastLane(cache.lookup, hosts.allow)
     routes = [
-        *order_routes(orders, reader),
-        *api_health_routes(reader, cache, warmer, orders, lane, metrics),
-        *reject_routes(rejects),
+        *order_routes(orders, lists),
+        *api_health_routes(lists, cache, warmer, orders, lane, metrics),
+        *reject_routes(rejects, replayer),
         *page_routes(),
     ]
     app = create_app(routes, hosts, metrics)
+    connections = Connections(allowed_connections())
     with stop_on_signal() as stop:
-        log.info("started", role="api", address=address(listener))
+        log.info("started", role="api", address=address(listener), connections=connections.limit)
         warming = asyncio.create_task(warmer.run())
-        serving = asyncio.create_task(serve(app, listener, stop, lane))
+        serving = asyncio.create_task(serve(app, listener, stop, lane, connections))
         try:
             await _run_together(stop, warming, serving, leader=serving)
         finally:
-            await reader.close()
-            await rejects.close()
+            for each in (reader, lists, newcomers, rejects, replayer):
+                await each.close()
         log.info("stopped", role="api", finished=True)
+
+
+def _reader(settings: Settings, size: int) -> PostgresReader:
+    return PostgresReader(settings.read_url, size, primary_url=settings.database_url)
+
+
+def _http_replayer(settings: Settings) -> Replayer:
+    """Nothing of it is connected before someone asks for a replay."""
+    url = settings.database_url
+    return Replayer(
+        PostgresWriter(url), PostgresReader(url, size=1), PostgresRejects(url, size=1), HTTP_PATIENCE
+    )
 
 
 async def run_serve(settings: Settings) -> None:
@@ -182,7 +219,8 @@ async def run_replay(
     """
     url = settings.database_url
     await within(START_SECONDS, lambda: check_migrated(url))
-    rejects, writer, orders = PostgresRejects(url), PostgresWriter(url), PostgresReader(url, size=1)
+    rejects = PostgresRejects(url)
+    replayer = Replayer(PostgresWriter(url), PostgresReader(url, size=1), rejects)
     outcomes: Counter[str] = Counter()
     try:
         with stop_on_signal() as stop:
@@ -191,13 +229,12 @@ async def run_replay(
             async for reject in chosen:
                 if stop.is_set():
                     break
-                replayed = await replay(reject, writer, orders, rejects)
+                replayed = await replayer.replay(reject)
                 outcomes[replayed.outcome] += 1
                 hear(replayed, total)
             return ReplayReport(outcomes, interrupted=stop.is_set())
     finally:
-        for each in (rejects, writer, orders):
-            await each.close()
+        await replayer.close()
 
 
 async def _by_id(rejects: RejectStore, reject_ids: Sequence[int]) -> AsyncIterator[Reject]:
@@ -273,8 +310,28 @@ async def _run_together(
 
 def _source(settings: Settings) -> Source:
     return KafkaSource(
-        settings.kafka_brokers, settings.kafka_topic, settings.kafka_group, settings.kafka_options
+        settings.kafka_brokers,
+        settings.kafka_topic,
+        settings.kafka_group,
+        settings.kafka_options,
+        # A dead letter is delivered after its reject is committed, and only then acknowledged.
+        unless_acknowledged=bool(settings.kafka_dead_letter_topic),
     )
+
+
+@asynccontextmanager
+async def _dead_letters(settings: Settings) -> AsyncIterator[KafkaDeadLetters | None]:
+    """Raises `Fatal` when the topic that is asked for cannot be used."""
+    if not settings.kafka_dead_letter_topic:
+        yield None
+        return
+    brokers, topic = settings.kafka_brokers, settings.kafka_dead_letter_topic
+    dead_letters = KafkaDeadLetters(brokers, topic, settings.kafka_options)
+    await dead_letters.open()
+    try:
+        yield dead_letters
+    finally:
+        dead_letters.close()
 
 
 def _hosts(settings: Settings) -> AllowedHosts:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 from dotenv import dotenv_values
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orderkeep.errors import ConfigurationError
@@ -57,6 +57,10 @@ class Settings(BaseSettings):
     kafka_brokers: str = Field("localhost:9092", description="Kafka's brokers: host:port, comma-separated.")
     kafka_topic: str = Field("orders", description="The topic to read, and to publish to.")
     kafka_group: str = Field("orderkeep", description="The consumer group of ingest.")
+    kafka_dead_letter_topic: str = Field(
+        "",
+        description="A topic that gets a copy of every reject and conflict, at least once. Empty: none does.",
+    )
     kafka_options: dict[str, Any] = Field(
         default_factory=dict,
         description='Any property of librdkafka as a JSON object, such as {"security.protocol": "ssl"}; '
@@ -107,6 +111,13 @@ class Settings(BaseSettings):
     def _is_postgres_url(cls, value: str) -> str:
         if value and not value.startswith(("postgresql://", "postgres://")):
             raise ValueError("a URL like postgresql://user:password@host:5432/database is expected")
+        return value
+
+    @field_validator("kafka_dead_letter_topic")
+    @classmethod
+    def _is_another_topic(cls, value: str, info: ValidationInfo) -> str:
+        if value and value == info.data.get("kafka_topic"):
+            raise ValueError("dead letters would be read again for ever: name another topic than KAFKA_TOPIC")
         return value
 
     @field_validator("kafka_options", mode="before")

@@ -37,3 +37,10 @@ join rejected_messages as rejects
     and rejects.position >= span.first
     and rejects.position < span.next
 group by span.partition;
+
+-- name: accepted_gaps
+-- What a person has accepted as gone, see `orderkeep ingest --accept-gap`.
+select partition, first_position, next_position, accepted_at
+from gaps
+where consumer_group = $1 and source = $2
+order by id;

@@ -7,10 +7,19 @@ from importlib.resources import files
 
 import asyncpg
 
-from orderkeep.errors import ConfigurationError, Fatal, NotMigrated, ServerUnavailable
+from orderkeep.errors import (
+    ConfigurationError,
+    Fatal,
+    NotMigrated,
+    OrderkeepError,
+    ServerUnavailable,
+    Transient,
+)
+from orderkeep.storage.postgres_hosts import reach
 from orderkeep.storage.queries import load
 
 from .check import OrderRow, Place, RejectRow
+from .unseen import AcceptedGap
 
 QUERIES = load(files("orderkeep.audit").joinpath("audit.sql").read_text())
 PATIENCE = 60.0
@@ -56,6 +65,13 @@ class Evidence:
             counted[table] = {row["partition"]: row["rows"] for row in rows}
         return counted
 
+    async def accepted_gaps(self, group: str) -> list[AcceptedGap]:
+        with explained():
+            rows = await self._connection.fetch(
+                QUERIES["accepted_gaps"], group, self.source, timeout=PATIENCE
+            )
+        return [AcceptedGap(*row) for row in rows]
+
 
 def _columns(ranges: Ranges) -> tuple[list[int], list[int], list[int]]:
     return [each[0] for each in ranges], [each[1] for each in ranges], [each[2] for each in ranges]
@@ -65,7 +81,7 @@ def _columns(ranges: Ranges) -> tuple[list[int], list[int], list[int]]:
 async def evidence_of(database_url: str, *, topic: str, incarnation: str) -> AsyncIterator[Evidence]:
     """Connect and find the source. Raises `Fatal` with what to do when the database cannot be read."""
     with explained():
-        connection = await asyncpg.connect(database_url, timeout=PATIENCE)
+        connection = await _connect(database_url)
     try:
         with explained():
             # The text as it is stored; asyncpg would decode it, and encode it again to compare.
@@ -76,6 +92,14 @@ async def evidence_of(database_url: str, *, topic: str, incarnation: str) -> Asy
         yield Evidence(connection, source)
     finally:
         connection.terminate()  # it only read: no goodbye, and a cancelled query is not waited for
+
+
+async def _connect(url: str) -> asyncpg.Connection:
+    """To the host of `url` that takes writes: a standby may be behind."""
+    try:
+        return (await reach(url, "primary")).connection
+    except OrderkeepError as error:
+        raise error.__cause__ or error from None
 
 
 @contextmanager
@@ -93,7 +117,7 @@ def explained() -> Iterator[None]:
         raise ConfigurationError(
             "ORDERKEEP_DATABASE_URL is not of the form postgresql://user:password@host:port/database."
         ) from None
-    except (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError) as error:
+    except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, Transient) as error:
         raise ServerUnavailable(
             f"PostgreSQL cannot be reached: {str(error) or 'no answer'}. "
             "Start it, or set ORDERKEEP_DATABASE_URL."

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from .check import OrderRow, Place, RejectRow, Verdict
 from .report import LISTED_PROBLEMS, AuditReport, PartitionAudit, Problem
 from .topic import Span, TopicState
-from .unseen import unseen
+from .unseen import AcceptedGap, unseen
 
 
 class Findings:
@@ -56,10 +56,14 @@ class Findings:
         group: str,
         spans: Sequence[Span],
         *,
+        accepted: Sequence[AcceptedGap],
         shortened: Sequence[int],
         seconds: float,
     ) -> AuditReport:
-        """Sum up. Retention deleted the beginning of the partitions `shortened` while they were read."""
+        """Sum up. A person has `accepted` gaps in the topic.
+
+        Retention deleted the beginning of the partitions `shortened` while they were read.
+        """
         outcomes, messages = self._outcomes, self._messages.total()
         partitions = [self._partition(span) for span in spans]
         return AuditReport(
@@ -79,6 +83,7 @@ class Findings:
                 state,
                 spans,
                 gaps=sum(each.gaps for each in partitions),
+                accepted=accepted,
                 shortened=shortened,
                 unreadable_headers=self._unreadable_headers,
             ),

@@ -54,7 +54,10 @@ async def audit(
         if not state.compacted:
             whole = [span for span in spans if span.partition not in shortened]
             await _count_rows(evidence, findings, [(s.partition, s.first, s.next) for s in whole])
-    return findings.report(state, group, spans, shortened=shortened, seconds=time.perf_counter() - begun)
+        accepted = await evidence.accepted_gaps(group)
+    return findings.report(
+        state, group, spans, accepted=accepted, shortened=shortened, seconds=time.perf_counter() - begun
+    )
 
 
 async def _survey(brokers: str, options: Mapping[str, str], topic: str, group: str) -> TopicState:

@@ -1,20 +1,42 @@
 """What an audit cannot prove, in plain sentences."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import NamedTuple
 
 from .topic import Span, TopicState
 
 
+class AcceptedGap(NamedTuple):
+    """Offsets from `first` up to, not with, `next` that a person accepted as gone before they were stored."""
+
+    partition: int
+    first: int
+    next: int
+    accepted_at: datetime
+
+
 def unseen(
-    state: TopicState, spans: Sequence[Span], *, gaps: int, shortened: Sequence[int], unreadable_headers: int
+    state: TopicState,
+    spans: Sequence[Span],
+    *,
+    gaps: int,
+    accepted: Sequence[AcceptedGap],
+    shortened: Sequence[int],
+    unreadable_headers: int,
 ) -> list[str]:
     """Say what the audit did not see.
 
-    So many offsets were `gaps`; of the partitions `shortened`, retention deleted the beginning while they
-    were read; so many rejects have `unreadable_headers`.
+    So many offsets were `gaps`; some were `accepted` as gone; of the partitions `shortened`, retention
+    deleted the beginning while they were read; so many rejects have `unreadable_headers`.
     """
     sentences = [sentence for span in spans for sentence in _around(span)]
     sentences += _within(state, gaps)
+    sentences += [
+        f"Partition {gap.partition}: at most {gap.next - gap.first:,} messages before offset {gap.next:,} "
+        f"were deleted before they were stored; accepted on {gap.accepted_at:%Y-%m-%d at %H:%M} UTC."
+        for gap in accepted
+    ]
     sentences += [
         f"Partition {partition}: retention deleted its beginning during the audit, so it was not checked "
         "whether there are rows without a message."

@@ -14,6 +14,8 @@ EVENTS: Final[dict[str, str]] = {
     "partitions_assigned": "Partitions to read, and from which positions.",
     "partitions_revoked": "Partitions given away; `drained` is false when a batch was unfinished.",
     "partitions_lost": "Partitions lost without notice; what was unfinished is redelivered.",
+    "group_left": "The group was left, because the broker or the database was silent; it is joined again.",
+    "gap_accepted": "Messages were deleted before they were stored; with `--accept-gap` that is recorded.",
     "broker_unavailable": "The broker does not answer; the client goes on trying.",
     "commit_failed": "Offsets could not be committed; a redelivery will find its outcomes.",
     "write_retried": "A batch could not be written because of the world; it is tried again.",
