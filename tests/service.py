@@ -20,6 +20,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from orderkeep.errors import Rejected
 from orderkeep.order import decode
+from orderkeep.publish.kafka import MAX_MESSAGE_BYTES
 from orderkeep.supervise import LAUNCHER
 
 PATIENCE = 100.0
@@ -171,7 +172,14 @@ class Service:
         self.api = self._process("api", ["api", "--http-port=0"])
         self.ingest = self._process("ingest", ["ingest"])
         self._others: list[Process] = []
-        self._producer = Producer({"bootstrap.servers": brokers, "linger.ms": 5, "log_level": 0})
+        self._producer = Producer(
+            {
+                "bootstrap.servers": brokers,
+                "linger.ms": 5,
+                "message.max.bytes": MAX_MESSAGE_BYTES,
+                "log_level": 0,
+            }
+        )
 
     def start(self) -> None:
         self.start_ingest()
