@@ -115,6 +115,7 @@ RUNNERS: dict[str, Callable[[Household, str], None]] = {
     "make demo": make,
     "make demo ARGS='--for 20s --json'": make,
     "make test": make,
+    "make chaos": make,
     "make install": make,
     ".venv/bin/orderkeep migrate": migrate,
     ".venv/bin/orderkeep serve": serve,

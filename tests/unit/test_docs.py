@@ -27,7 +27,7 @@ from tests.documents import (
 NAMES = [str(file.relative_to(ROOT)) for file in DOCUMENTS]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # What only the tests read, and what a message of an error is cut to.
-OTHER_VARIABLES = {"ORDERKEEP_TEST_REQUIRE", "ORDERKEEP_"}
+OTHER_VARIABLES = {"ORDERKEEP_TEST_REQUIRE", "ORDERKEEP_TEST_FUZZ", "ORDERKEEP_"}
 
 
 def requirement(line: str) -> str:
