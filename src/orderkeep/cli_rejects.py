@@ -161,7 +161,8 @@ def export(
 ) -> None:
     """Write rejects whole, as one JSON object a line, oldest first. They may hold personal data.
 
-    `text` or `base64` is the payload; key and headers are written in the same way.
+    `text` or `base64` is the payload; key and headers are written in the same way. Rejects whose content was
+    discarded are left out.
 
     Examples: `orderkeep rejects export --output rejects.jsonl`, `orderkeep rejects export --since 1d | jq`
 
@@ -170,8 +171,9 @@ def export(
     output
         A file, which is replaced, or made for its owner alone; - is standard output.
     """
-    count = run(_export(_filter(which), output))
-    sys.stderr.write(f"{count:,} rejects exported\n")
+    count, discarded = run(_export(_filter(which), output))
+    left_out = f"; {discarded:,} left out, their content was discarded" if discarded else ""
+    sys.stderr.write(f"{count:,} rejects exported{left_out}\n")
 
 
 async def _newest(wanted: "RejectFilter", limit: int) -> "list[RejectSummary]":
@@ -193,18 +195,22 @@ async def _one(reject_id: int) -> "Reject":
     return found
 
 
-async def _export(wanted: "RejectFilter", output: str) -> int:
+async def _export(wanted: "RejectFilter", output: str) -> tuple[int, int]:
+    """How many were written, and how many were left out: nothing is left of them to write."""
     from orderkeep.compose import rejects_for_reading
     from orderkeep.reject_document import document
     from orderkeep.reject_text import as_json
 
-    count = 0
+    count = discarded = 0
     async with rejects_for_reading(settings_in_force()) as store:
         with _destination(output) as file:
             async for reject in store.iterate(wanted):
+                if reject.discarded_at is not None:
+                    discarded += 1
+                    continue
                 file.write(as_json(document(reject)).encode() + b"\n")
                 count += 1
-    return count
+    return count, discarded
 
 
 def _filter(which: Which | None) -> "RejectFilter":

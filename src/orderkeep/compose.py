@@ -7,7 +7,7 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 
 import structlog
@@ -27,6 +27,7 @@ from orderkeep.cache.warm import Warmer
 from orderkeep.errors import ConfigurationError, DatabaseWentBack
 from orderkeep.ingest.pipeline import Pipeline
 from orderkeep.ingest.replay import Replay, Replayer, ReplayReport
+from orderkeep.ingest.retention import discarding
 from orderkeep.ingest.retry import within
 from orderkeep.observe.ingest import IngestObserver
 from orderkeep.observe.metrics import Metrics
@@ -82,7 +83,7 @@ async def _ingest(
     settings: Settings, observer: IngestObserver, stop: asyncio.Event, *, accept_gaps: bool
 ) -> bool:
     """Run the pipeline, and anew when the database has gone back. False when the deadline came first."""
-    async with _dead_letters(settings) as dead_letters:
+    async with _retention(settings), _dead_letters(settings) as dead_letters:
         while True:
             url, confirmed = settings.database_url, Confirmed()
             writers = [PostgresWriter(url, slot, confirmed) for slot in range(settings.database_writers)]
@@ -332,6 +333,11 @@ async def _dead_letters(settings: Settings) -> AsyncIterator[KafkaDeadLetters | 
         yield dead_letters
     finally:
         dead_letters.close()
+
+
+def _retention(settings: Settings) -> AbstractAsyncContextManager[None]:
+    days = settings.rejects_retention_days
+    return discarding(PostgresRejects(settings.database_url), days) if days else nullcontext()
 
 
 def _hosts(settings: Settings) -> AllowedHosts:

@@ -26,6 +26,7 @@ class Header(Struct, frozen=True):
 class RejectDocument(RejectSummary, frozen=True):
     """A message that was kept aside, whole: its payload is `text` or `base64`, and both null for a tombstone.
 
+    With a `discarded_at`, payload, `key` and `headers` are gone, and null or empty.
     `sha256` is the payload's. `stored_text` is the order that is stored under its uid, when there is one,
     and `differences` the first hundred fields in which it differs from this message.
     """

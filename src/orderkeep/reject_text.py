@@ -58,11 +58,17 @@ def _row(reject: RejectSummary) -> tuple[str, ...]:
         _moment(reject.received_at),
         reject.kind,
         f"{printable(reject.topic)}/{reject.partition}:{reject.position}",
-        "-" if reject.size is None else f"{reject.size:,}",
+        _size(reject),
         reject.replayed or "-",
         printable(reject.order_uid or "-"),
         printable(reject.reason),
     )
+
+
+def _size(reject: RejectSummary) -> str:
+    if reject.discarded_at is not None:
+        return "discarded"
+    return "-" if reject.size is None else f"{reject.size:,}"
 
 
 def _facts(reject: Reject) -> Iterator[tuple[str, str]]:
@@ -76,7 +82,10 @@ def _facts(reject: Reject) -> Iterator[tuple[str, str]]:
         yield "key", _brief(reject.key)
     for name, value in reject.headers:
         yield "header", f"{_brief(name)}: {'(null)' if value is None else _brief(value)}"
-    yield "payload", "none: a tombstone" if reject.size is None else f"{reject.size:,} bytes"
+    if reject.discarded_at is not None:
+        yield "payload", f"discarded with key and headers, {_moment(reject.discarded_at)} UTC"
+    else:
+        yield "payload", "none: a tombstone" if reject.size is None else f"{reject.size:,} bytes"
     yield "sha256", reject.sha256
     if reject.replayed is not None:
         yield "replayed", reject.replayed

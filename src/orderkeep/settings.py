@@ -54,6 +54,14 @@ class Settings(BaseSettings):
         2, ge=1, le=16, description="Batches that one ingest process writes side by side, a connection each."
     )
 
+    rejects_retention_days: int = Field(
+        0,
+        ge=0,
+        le=36_500,
+        description="Days after which ingest discards what a reject holds: payload, key and headers. "
+        "0: it is kept for ever.",
+    )
+
     kafka_brokers: str = Field("localhost:9092", description="Kafka's brokers: host:port, comma-separated.")
     kafka_topic: str = Field("orders", description="The topic to read, and to publish to.")
     kafka_group: str = Field("orderkeep", description="The consumer group of ingest.")

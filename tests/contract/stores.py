@@ -1,6 +1,7 @@
 """The stores that keep the contract: to add one, write a `Stores` for it and name it in `STORES`."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import NamedTuple, Protocol
 
 import asyncpg
@@ -41,6 +42,9 @@ class Stores(Protocol):
 
     def reject_store(self) -> RejectStore: ...
 
+    def age(self, days: float) -> None:
+        """Have the rejects that are there now be received so many days earlier."""
+
 
 class MemoryStores:
     def __init__(self) -> None:
@@ -66,6 +70,10 @@ class MemoryStores:
     def reject_store(self) -> RejectStore:
         return MemoryRejects(self._store)
 
+    def age(self, days: float) -> None:
+        rejects = self._store.rejects
+        rejects.update({key: (one, at - timedelta(days=days)) for key, (one, at) in rejects.items()})
+
 
 class PostgresStores:
     """Over the users that ingest and the API have in a real set-up."""
@@ -88,6 +96,11 @@ class PostgresStores:
 
     def reject_store(self) -> RejectStore:
         return PostgresRejects(self._database.ingest_url)
+
+    def age(self, days: float) -> None:
+        self._database.execute(
+            "update rejected_messages set received_at = received_at - $1::interval", timedelta(days=days)
+        )
 
 
 def _reject(row: asyncpg.Record) -> Reject:

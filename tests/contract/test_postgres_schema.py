@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from orderkeep.errors import Fatal, NotMigrated, Rejected
+from orderkeep.errors import DatabaseUnavailable, Fatal, NotMigrated, Rejected
 from orderkeep.order import decode
 from orderkeep.storage.migrate import check_migrated, migrate, migrations
 from orderkeep.storage.postgres_reader import PostgresReader
@@ -62,6 +62,21 @@ async def test_newer_database(database: Database) -> None:
     assert await migrate(database.owner_url) == 0
 
 
+async def test_migrate_holds_nobody_up(empty_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table in use for long is not waited for, since others would wait behind; later it works."""
+    url, steps = empty_database.owner_url, migrations()
+    monkeypatch.setattr("orderkeep.storage.migrate.migrations", lambda: steps[:4])
+    await migrate(url)
+    monkeypatch.undo()
+    dump = await asyncpg.connect(url)
+    async with dump.transaction():
+        await dump.execute("lock table rejected_messages in access share mode")
+        with pytest.raises(DatabaseUnavailable, match="55P03"):
+            await migrate(url)
+    await dump.close()
+    assert await migrate(url) == len(steps) - 4
+
+
 async def test_migrate_needs_the_owner(database: Database) -> None:
     """Who may not make tables is told so in one line."""
     database.execute("delete from schema_migrations where version = 2")
@@ -75,7 +90,10 @@ FORBIDDEN_TO_INGEST = [
     "update orders set customer_id = 'x'",
     "truncate orders",
     "delete from rejected_messages",
-    "update rejected_messages set reason = 'x'",
+    *(
+        f"update rejected_messages set {column} = default"
+        for column in ("reason", "kind", "sha256", "position", "order_uid", "received_at")
+    ),
     "delete from progress",
     "delete from sources",
     "update sources set topic = 'x'",
@@ -90,6 +108,8 @@ FORBIDDEN_TO_READERS = [
     "insert into orders select * from orders",
     "insert into rejected_messages (source, partition, position, sha256, kind, reason)"
     " values (1, 1, 1, '', '', '')",
+    "update rejected_messages set payload = null",
+    "update rejected_messages set discarded_at = now()",
     "update progress set next_position = 0",
     "insert into progress (consumer_group, source, partition, writer, next_position) values ('', 1, 1, 1, 1)",
 ]
@@ -100,7 +120,7 @@ FORBIDDEN_TO_READERS = [
     [("ingest", sql) for sql in FORBIDDEN_TO_INGEST] + [("reader", sql) for sql in FORBIDDEN_TO_READERS],
 )
 async def test_forbidden(database: Database, user: str, sql: str) -> None:
-    """Ingest only adds, and a reader changes nothing."""
+    """Ingest only adds, and discards what rejects hold; a reader changes nothing."""
     connection = await asyncpg.connect(database.ingest_url if user == "ingest" else database.reader_url)
     try:
         with pytest.raises(asyncpg.InsufficientPrivilegeError):

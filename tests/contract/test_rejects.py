@@ -1,4 +1,4 @@
-"""What every store promises of rejects: all are listed, whole, in order, and nothing ever changes one."""
+"""What every store promises of rejects: all are listed, whole, in order, and kept so until discarded."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -144,6 +144,44 @@ async def test_unreadable_headers(scene: Scene) -> None:
     assert report.unseen == ["Headers of 200 rejects: a name is not UTF-8 and cannot be read."]
 
 
+async def test_discarded_rejects(scene: Scene) -> None:
+    """A reject whose content was discarded is proved by its hash and kind, and it says for how many."""
+    await scene.keep("a")
+    for payload, kind in (
+        (b"broken", "not_json"),
+        (None, "tombstone"),
+        (order("a", city="other bytes"), "conflict"),
+        (b"not what was kept", "not_json"),
+        (b"not a conflict", "conflict"),
+    ):
+        position = scene.send(payload, key=b"key", headers=[("name", "value")])
+        await scene.reject(payload, position, kind=kind)
+    await scene.connection.execute(
+        "update rejected_messages set payload = null, key = null, headers = '{}', discarded_at = now();"
+        "update rejected_messages set sha256 = sha256('another') where position = 4"
+    )
+    scene.commit()
+
+    report = await scene.audit()
+
+    assert outcomes(report) == {
+        "messages": 6,
+        "stored": 1,
+        "rejected": 2,
+        "conflict": 1,
+        "missing": 2,
+        "wrong": 2,
+    }
+    assert [(problem.offset, problem.reason) for problem in report.problems] == [
+        (4, "the reject kept of it has another sha256"),
+        (5, "it is not an order (not_json), but kept as a conflict"),
+    ]
+    assert report.unseen == [
+        "The content of 5 rejects was discarded after ORDERKEEP_REJECTS_RETENTION_DAYS: "
+        "only the hash of the payload was compared."
+    ]
+
+
 async def test_contradicting_outcomes(scene: Scene) -> None:
     """An outcome that contradicts the content of the message is wrong, whatever it is."""
     await scene.keep("a")

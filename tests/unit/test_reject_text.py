@@ -34,6 +34,7 @@ def reject(payload: bytes | None = b"x", **changes: Any) -> Reject:
         "size": None if payload is None else len(payload),
         "received_at": datetime(2026, 11, 21, 9, 0, 31, tzinfo=UTC),
         "replayed": None,
+        "discarded_at": None,
         "incarnation": "one",
         "key": None,
         "headers": (),
@@ -207,6 +208,14 @@ def test_width() -> None:
     one = reject(reason="long " * 50)
     assert max(map(len, table([one], 80))) == 80
     assert ("long " * 50).strip() in "\n".join(table([one], None))
+
+
+def test_discarded() -> None:
+    """A reject whose content was discarded is not taken for a tombstone."""
+    one = reject(None, discarded_at=datetime(2026, 12, 21, tzinfo=UTC))
+    assert "2026-12-21" in shown(one)
+    assert "tombstone" not in shown(one)
+    assert "discarded" in "\n".join(table([one], None))
 
 
 def test_printable() -> None:

@@ -9,7 +9,7 @@ select order_uid, payload, source, partition, position from orders where order_u
 -- name: rejects_between
 -- By ranges and not by positions: a batch is a few runs of consecutive positions, each one index scan.
 select rejects.partition, rejects.position, rejects.payload, rejects.key, rejects.headers,
-       rejects.sha256, rejects.kind,
+       rejects.sha256, rejects.kind, rejects.discarded_at is not null as discarded,
        array(select outcome from replays where replays.reject_id = rejects.id) as replays
 from unnest($2::integer[], $3::bigint[], $4::bigint[]) as run (partition, first, last)
 join rejected_messages as rejects

@@ -25,13 +25,17 @@ class OrderRow(NamedTuple):
 
 
 class RejectRow(NamedTuple):
-    """`headers` are names and values in turn; a value may be None. `replays` are outcomes of its replays."""
+    """`headers` are names and values in turn; a value may be None. `replays` are outcomes of its replays.
+
+    When it is `discarded`, payload, key and headers are gone.
+    """
 
     payload: bytes | None
     key: bytes | None
     headers: list[bytes | None]
     sha256: bytes
     kind: str
+    discarded: bool
     replays: list[str]
 
 
@@ -122,10 +126,11 @@ def _difference(record: Record, rejects: Sequence[RejectRow]) -> tuple[str, bool
     """In what the one reject kept of a message differs from it, and whether its headers defied reading."""
     if len(rejects) > 1:
         return f"{len(rejects)} rejects are kept of it", False
-    row, headers = rejects[0], record.headers()
+    row = rejects[0]
+    headers = row.headers if row.discarded else record.headers()
     different = {
-        "payload": row.payload != record.payload,
-        "key": row.key != record.key,
+        "payload": row.payload != record.payload and not row.discarded,
+        "key": row.key != record.key and not row.discarded,
         "headers": headers is not None and row.headers != headers,
         "sha256": row.sha256 != hashlib.sha256(record.payload or b"").digest(),
     }

@@ -18,6 +18,7 @@ class Findings:
         self._accounted: dict[str, Counter[int]] = {"orders": Counter(), "rejected_messages": Counter()}
         self._extra = 0
         self._unreadable_headers = 0
+        self._discarded = 0
         self._problems: list[Problem] = []
 
     def add(self, partition: int, offset: int, uid: str | None, verdict: Verdict) -> None:
@@ -36,6 +37,7 @@ class Findings:
             self._accounted["orders"][partition] += 1
         if rejects:
             self._accounted["rejected_messages"][partition] += len(rejects)
+            self._discarded += sum(reject.discarded for reject in rejects)
 
     def add_counts(self, table: str, rows: dict[int, int]) -> None:
         """Compare how many rows of a table claim audited offsets, by partition, with those accounted for."""
@@ -86,6 +88,7 @@ class Findings:
                 accepted=accepted,
                 shortened=shortened,
                 unreadable_headers=self._unreadable_headers,
+                discarded=self._discarded,
             ),
             partitions=partitions,
             seconds=round(seconds, 3),

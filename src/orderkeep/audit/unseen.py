@@ -24,11 +24,13 @@ def unseen(
     accepted: Sequence[AcceptedGap],
     shortened: Sequence[int],
     unreadable_headers: int,
+    discarded: int,
 ) -> list[str]:
     """Say what the audit did not see.
 
     So many offsets were `gaps`; some were `accepted` as gone; of the partitions `shortened`, retention
-    deleted the beginning while they were read; so many rejects have `unreadable_headers`.
+    deleted the beginning while they were read; so many rejects have `unreadable_headers`, and of so
+    many the content is `discarded`.
     """
     sentences = [sentence for span in spans for sentence in _around(span)]
     sentences += _within(state, gaps)
@@ -45,6 +47,11 @@ def unseen(
     if unreadable_headers:
         sentences.append(
             f"Headers of {unreadable_headers:,} rejects: a name is not UTF-8 and cannot be read."
+        )
+    if discarded:
+        sentences.append(
+            f"The content of {discarded:,} rejects was discarded after ORDERKEEP_REJECTS_RETENTION_DAYS: "
+            "only the hash of the payload was compared."
         )
     return sentences
 

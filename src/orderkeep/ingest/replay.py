@@ -5,6 +5,7 @@ So it can be repeated at will, and adds neither a second order nor a second reje
 """
 
 import asyncio
+from datetime import UTC
 
 from msgspec import Struct
 
@@ -86,6 +87,10 @@ async def replay(
         entry = (replayed.reject_id, replayed.outcome, replayed.detail)
         await within(patience, lambda: rejects.record_replay(*entry))
 
+    if reject.discarded_at is not None:
+        day = f"{reject.discarded_at.astimezone(UTC):%Y-%m-%d}"
+        detail = f"its content was discarded on {day}, after ORDERKEEP_REJECTS_RETENTION_DAYS"
+        return Replay(reject.id, "discarded", detail)
     accepted, refused = prepare([_message(reject)])
     if refused:
         result = Replay(reject.id, "rejected", f"{refused[0].kind}: {refused[0].reason}")

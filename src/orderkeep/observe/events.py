@@ -21,6 +21,8 @@ EVENTS: Final[dict[str, str]] = {
     "write_retried": "A batch could not be written because of the world; it is tried again.",
     "database_went_back": "The database lacks what it had confirmed: ingest reads again from where it is.",
     "messages_rejected": "Messages of a batch were kept aside, by reason.",
+    "rejects_discarded": "What old rejects hold was discarded, of `count`: ORDERKEEP_REJECTS_RETENTION_DAYS.",
+    "discard_failed": "What old rejects hold could not be discarded; it is tried again after an hour.",
     "cache_restored": "The cache is filled from the database.",
     "restore_interrupted": "The database went away during the restore; it starts again.",
     "following_interrupted": "The connection that follows new orders was lost; it is made again.",

@@ -22,6 +22,7 @@ from orderkeep.storage.store import (
 
 _CHUNK = 2_000
 _Origin = tuple[SourceIdentity, int, int]
+RejectKey = tuple[_Origin, bytes]
 
 
 class MemoryStore:
@@ -29,8 +30,10 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._orders: dict[str, tuple[Accepted, _Origin, datetime]] = {}
-        self.rejects: dict[tuple[_Origin, bytes], tuple[Refused, datetime]] = {}
+        self.rejects: dict[RejectKey, tuple[Refused, datetime]] = {}
         """By place and hash, in the order in which they were kept."""
+        self.discarded: dict[RejectKey, datetime] = {}
+        """When what these rejects held was discarded."""
         self._positions: dict[tuple[str, SourceIdentity, int], tuple[Position, datetime]] = {}
         self.gaps: list[tuple[SourceIdentity, str, Gap]] = []
         self._followers: set[asyncio.Queue[list[str]]] = set()
@@ -61,8 +64,8 @@ class MemoryStore:
         }
 
     async def kept_aside(self, source: SourceIdentity, messages: Sequence[Message]) -> list[Refused]:
-        kept = (self.rejects.get(_reject_key(source, message)) for message in messages)
-        return [found[0] for found in kept if found is not None]
+        kept = ((message, self.rejects.get(_reject_key(source, message))) for message in messages)
+        return [found[0]._replace(message=message) for message, found in kept if found is not None]
 
     async def record_gap(self, source: SourceIdentity, group: str, gap: Gap) -> None:
         self.gaps.append((source, group, gap))
@@ -147,7 +150,7 @@ class MemoryStore:
         self._positions[key] = (Position(reached, position.end), now)
 
 
-def _reject_key(source: SourceIdentity, message: Message) -> tuple[_Origin, bytes]:
+def _reject_key(source: SourceIdentity, message: Message) -> RejectKey:
     return (source, message.partition, message.position), sha256(message.payload or b"").digest()
 
 

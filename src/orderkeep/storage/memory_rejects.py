@@ -1,13 +1,13 @@
 """The rejects of the store in memory, numbered in the order in which they were kept."""
 
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from msgspec import structs
 
-from orderkeep.storage.memory import MemoryStore
+from orderkeep.storage.memory import MemoryStore, RejectKey
 from orderkeep.storage.rejects import Reject, RejectFilter, RejectSummary, ReplayOutcome
-from orderkeep.storage.store import Refused, SourceIdentity
+from orderkeep.storage.store import Refused
 
 _SUMMARY = RejectSummary.__struct_fields__
 
@@ -38,20 +38,29 @@ class MemoryRejects:
     async def record_replay(self, reject_id: int, outcome: ReplayOutcome, detail: str) -> None:
         self._replays.setdefault(reject_id, []).append((outcome, detail))
 
+    async def discard(self, older_than: timedelta) -> int:
+        now, count = datetime.now(UTC), 0
+        for key, (refused, received_at) in self._store.rejects.items():
+            if received_at < now - older_than and key not in self._store.discarded:
+                message = structs.replace(refused.message, payload=None, key=None, headers=())
+                self._store.rejects[key] = refused._replace(message=message), received_at
+                self._store.discarded[key] = now
+                count += 1
+        return count
+
     async def close(self) -> None:
         return
 
     async def _wanted(self, wanted: RejectFilter) -> list[Reject]:
         kept = enumerate(self._store.rejects.items(), 1)
         rejects = [
-            await self._reject(number, source, digest, refused, received_at)
-            for number, (((source, *_), digest), (refused, received_at)) in kept
+            await self._reject(number, key, refused, received_at)
+            for number, (key, (refused, received_at)) in kept
         ]
         return [reject for reject in rejects if _agrees(reject, wanted)]
 
-    async def _reject(
-        self, number: int, source: SourceIdentity, digest: bytes, refused: Refused, received_at: datetime
-    ) -> Reject:
+    async def _reject(self, number: int, key: RejectKey, refused: Refused, received_at: datetime) -> Reject:
+        (source, *_), digest = key
         message, uid = refused.message, refused.order_uid
         stored = await self._store.order(uid) if uid is not None else None
         replays = self._replays.get(number)
@@ -67,6 +76,7 @@ class MemoryRejects:
             size=None if message.payload is None else len(message.payload),
             received_at=received_at,
             replayed=replays[-1][0] if replays else None,
+            discarded_at=self._store.discarded.get(key),
             incarnation=source.incarnation,
             key=message.key,
             headers=message.headers,

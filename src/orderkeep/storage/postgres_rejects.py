@@ -1,11 +1,12 @@
-"""Rejects in PostgreSQL: by page, by id, all of them in a stream, and what replays made of them."""
+"""Rejects in PostgreSQL: by page, by id, in a stream, what replays made of them, and discarding them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from orderkeep.storage.postgres_connection import ReadPool, connect
+from orderkeep.storage.postgres_connection import ReadPool, close, connect
 from orderkeep.storage.postgres_errors import translated
 from orderkeep.storage.queries import QUERIES
 from orderkeep.storage.rejects import Reject, RejectFilter, RejectSummary, ReplayOutcome
@@ -18,6 +19,12 @@ STATEMENT_SECONDS = 30.0
 CHUNK = 16
 """Rejects that a stream holds at a time, each of up to what the broker takes."""
 DETAIL_CHARACTERS = 1_000
+DISCARD_LOOK, DISCARD_CHUNK = 50_000, 1_000
+"""Rejects that are looked for at a time, and that are discarded in one transaction."""
+DISCARD_PAUSE = 0.1
+"""Seconds between two transactions, which leave the disk to ingest."""
+DISCARD_SECONDS = 600.0
+"""Looking for them may read the whole table, and nobody waits for it."""
 
 
 class PostgresRejects:
@@ -70,6 +77,23 @@ class PostgresRejects:
                 # Cancelled or failed in the middle: what the connection is doing is not known any more.
                 self._drop()
                 raise
+
+    async def discard(self, older_than: timedelta) -> int:
+        count = 0
+        with translated():
+            connection = await connect(self._url, "retention", role="primary", seconds=DISCARD_SECONDS)
+            try:
+                more = True
+                while more:
+                    rows = await connection.fetch(QUERIES["expired_rejects"], older_than, DISCARD_LOOK)
+                    more = len(rows) == DISCARD_LOOK
+                    for start in range(0, len(rows), DISCARD_CHUNK):
+                        ids = [row["id"] for row in rows[start : start + DISCARD_CHUNK]]
+                        count += len(await connection.fetch(QUERIES["discard_rejects"], ids))
+                        await asyncio.sleep(DISCARD_PAUSE)
+            finally:
+                await close(connection)
+        return count
 
     async def close(self) -> None:
         await self._pool.close()

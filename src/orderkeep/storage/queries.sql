@@ -177,7 +177,8 @@ where oid = 'orders'::regclass;
 set local plan_cache_mode = force_custom_plan;
 
 -- name: reject_page
-select id, kind, reason, order_uid, source, topic, partition, position, size, received_at, replayed
+select id, kind, reason, order_uid, source, topic, partition, position, size, received_at, replayed,
+       discarded_at
 from rejects
 where ($1::text is null or kind = $1)
   and ($2::text is null or topic = $2)
@@ -189,14 +190,14 @@ limit $6;
 
 -- name: reject_by_id
 select id, kind, reason, order_uid, source, topic, partition, position, size, received_at, replayed,
-       incarnation, key, headers, payload, sha256, stored
+       discarded_at, incarnation, key, headers, payload, sha256, stored
 from rejects
 where id = $1;
 
 -- name: rejects_between
 -- A page at a time and not a cursor: a replay of many would keep its snapshot, and hold up vacuum.
 select id, kind, reason, order_uid, source, topic, partition, position, size, received_at, replayed,
-       incarnation, key, headers, payload, sha256, stored
+       discarded_at, incarnation, key, headers, payload, sha256, stored
 from rejects
 where ($1::text is null or kind = $1)
   and ($2::text is null or topic = $2)
@@ -219,3 +220,19 @@ select coalesce(max(id), 0) from rejected_messages;
 
 -- name: record_replay
 insert into replays (reject_id, outcome, detail) values ($1, $2, $3);
+
+-- name: expired_rejects
+-- By the clock that gave received_at: another one that is wrong would discard what is new. Reads all that is
+-- old, also what was discarded before: 0.2 s with 300,000 rejects.
+select id from rejected_messages where received_at < now() - $1::interval and discarded_at is null limit $2;
+
+-- name: discard_rejects
+-- What another process is discarding is left to it; a replay that is being noted locks key share, and goes on.
+update rejected_messages
+set key = null, headers = '{}', payload = null, discarded_at = now()
+where id = any(array(
+    select id from rejected_messages
+    where id = any($1::bigint[]) and discarded_at is null
+    for no key update skip locked
+))
+returning id;

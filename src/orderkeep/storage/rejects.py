@@ -1,19 +1,20 @@
 """What a store promises of rejects: to list, show and stream them, and to note what a replay made of one.
 
-Rejects are only ever added, by an `OrderWriter`; nothing here changes or deletes one.
+Rejects are only ever added, by an `OrderWriter`, and none is deleted. What one holds may be discarded.
 """
 
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, Protocol
 
 from msgspec import Struct
 
 from orderkeep.errors import RejectKind
 
-ReplayOutcome = Literal["begun", "stored", "duplicate", "redelivered", "conflict", "rejected"]
+ReplayOutcome = Literal["begun", "stored", "duplicate", "redelivered", "conflict", "rejected", "discarded"]
 """What became of a reject when it was replayed. `begun` is noted before an order is written, so that an
-order whose replay was cut off is explained; `redelivered`: an earlier replay has stored it."""
+order whose replay was cut off is explained; `redelivered`: an earlier replay has stored it; `discarded`:
+nothing is left to replay, and nothing is noted."""
 
 
 class RejectFilter(Struct, frozen=True):
@@ -29,7 +30,7 @@ class RejectSummary(Struct, frozen=True):
     """A line of the list of rejects.
 
     `id` grows, not always by one. `size` is the payload's in bytes, None for a tombstone. `replayed` is the
-    outcome of the latest replay.
+    outcome of the latest replay. Since `discarded_at`, when it is given, payload, key and headers are gone.
     """
 
     id: int
@@ -43,6 +44,7 @@ class RejectSummary(Struct, frozen=True):
     size: int | None
     received_at: datetime
     replayed: ReplayOutcome | None
+    discarded_at: datetime | None
 
 
 class Reject(RejectSummary, frozen=True):
@@ -77,5 +79,11 @@ class RejectStore(Protocol):
         """Those that are there when it begins, by id, without holding more than a few."""
 
     async def record_replay(self, reject_id: int, outcome: ReplayOutcome, detail: str) -> None: ...
+
+    async def discard(self, older_than: timedelta) -> int:
+        """Discard payload, key and headers of rejects that were received so long ago: of how many.
+
+        May be cancelled, fail in the middle, and run more than once at a time.
+        """
 
     async def close(self) -> None: ...
