@@ -97,6 +97,10 @@ class NotMigrated(Fatal):
     """The database lacks the tables, or a version of them, that this program needs."""
 
 
+class NotAllowed(Fatal):
+    """The database user lacks a right."""
+
+
 class DatabaseWentBack(Fatal):
     """The database lacks what it had confirmed, after a failover or a restore: positions are read anew."""
 

@@ -17,7 +17,7 @@ from orderkeep.observe.ingest import IngestObserver, IngestStatus
 from orderkeep.observe.metrics import CONTENT_TYPE, Metrics
 from orderkeep.storage.store import OrderReader, PartitionProgress
 
-DATABASE_SECONDS = 2.0
+DATABASE_SECONDS = 4.0
 
 _METRICS: Final[dict[str, Any]] = {
     "operation_id": "metrics",

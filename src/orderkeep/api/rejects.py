@@ -15,7 +15,7 @@ from orderkeep.api.gate import Gate
 from orderkeep.api.guard import json_body_only
 from orderkeep.api.orders import LARGEST_PAGE
 from orderkeep.api.problems import UNAVAILABLE, WRONG, Problem, described, problem
-from orderkeep.errors import DatabaseUnavailable, Fatal, RejectKind, ServerUnavailable
+from orderkeep.errors import DatabaseUnavailable, NotAllowed, RejectKind, ServerUnavailable
 from orderkeep.ingest.replay import Replay, Replayer
 from orderkeep.moment import moment
 from orderkeep.reject_document import RejectDocument, document
@@ -122,7 +122,7 @@ def reject_routes(rejects: RejectStore, replayer: Replayer) -> list[HTTPRouteHan
                 replayed = await replayer.replay_by_id(reject_id)
         except ServerUnavailable as error:
             raise DatabaseUnavailable(str(error)) from error
-        except Fatal:
+        except NotAllowed:
             return problem(403, _MAY_NOT_WRITE)
         if replayed is None:
             return problem(404, f"There is no reject {reject_id}.")

@@ -14,6 +14,7 @@ from orderkeep.errors import (
     DatabaseUnavailable,
     DataRefused,
     Fatal,
+    NotAllowed,
     NotMigrated,
     OrderkeepError,
     SchemaAtFault,
@@ -59,7 +60,7 @@ def _from_server(error: asyncpg.PostgresError) -> OrderkeepError:
     if state in _MISSING_TABLE:
         return NotMigrated(f"the database is not migrated ({text}): run `orderkeep migrate`")
     if state == "42501":
-        return Fatal(
+        return NotAllowed(
             f"{text}: grant the database user the role it needs, orderkeep_ingest or orderkeep_reader"
         )
     if state.startswith("42"):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 STATEMENT_SECONDS = 5.0
 """For an answer, the wait for a connection included."""
-STANDBY_SECONDS = 2.0
+STANDBY_SECONDS = 1.0
 """The same where the primary can be asked instead."""
 RESTORE_CHUNK = 2_000
 CHUNK_SECONDS = 30.0
