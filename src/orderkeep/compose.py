@@ -113,7 +113,7 @@ async def run_api(settings: Settings, listener: socket.socket | None = None) -> 
     reader = _reader(settings, settings.database_pool)
     # Of their own: a flood of unknown uids uses up the other reader's connections, and these go on.
     lists, newcomers = _reader(settings, LISTS), _reader(settings, 1)
-    rejects = PostgresRejects(settings.read_url, LISTS)
+    rejects = PostgresRejects(settings.read_url, LISTS, primary_url=settings.database_url)
     replayer = _http_replayer(settings)
     cache = MemoryCache(settings.cache_max_bytes, settings.cache_max_orders)
     orders = ReadThrough(reader, cache)

@@ -18,7 +18,9 @@ from orderkeep.storage.copy import ORDER_COLUMNS, order_rows
 from orderkeep.storage.postgres_confirmed import Confirmed
 from orderkeep.storage.postgres_connection import connect, connect_and_tell, is_standby
 from orderkeep.storage.postgres_reader import PostgresReader
+from orderkeep.storage.postgres_rejects import PostgresRejects
 from orderkeep.storage.postgres_writer import PostgresWriter
+from orderkeep.storage.store import Batch, Refused
 from tests.conftest import INGEST, PASSWORD, READER, Database, drop_database, make_database
 from tests.orders import SOURCE, batch, message, order, orders_batch
 from tests.pair import Pair
@@ -69,6 +71,21 @@ async def test_what_a_standby_lacks(behind: PostgresReader, writer: PostgresWrit
     assert {row.order_uid for row in await behind.orders(["old", "new", "none"])} == {"old", "new"}
     assert [line.order_uid for line in await behind.page(10)] == ["old"]
     assert [row.order_uid async for chunk in behind.newest() for row in chunk] == ["old"]
+
+
+@pytest.mark.usefixtures("behind")
+async def test_a_reject_that_a_standby_lacks(writer: PostgresWriter, pair: Pair, database: Database) -> None:
+    """A reject that the standby does not have is asked of the primary as well."""
+    refused = Refused(message(b"garbage", 1), "not_json", "because")
+    await writer.write(Batch(SOURCE, "group", (), [refused], {}))
+    (number,) = database.fetch("select id from rejected_messages")[0]
+    standby_url = pair.standby.url(READER, database=database.name)
+    rejects = PostgresRejects(standby_url, primary_url=pair.url(READER, database.name))
+    found = await rejects.get(number)
+    assert found is not None
+    assert found.payload == b"garbage"
+    assert await rejects.get(number + 1) is None
+    await rejects.close()
 
 
 async def test_without_a_primary(behind: PostgresReader, pair: Pair) -> None:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from orderkeep.storage.postgres_connection import ReadPool, close, connect
+from orderkeep.storage.postgres_connection import ReadPool, close, connect, is_standby
 from orderkeep.storage.postgres_errors import translated
 from orderkeep.storage.queries import QUERIES
 from orderkeep.storage.rejects import Reject, RejectFilter, RejectSummary, ReplayOutcome
@@ -30,12 +30,16 @@ DISCARD_SECONDS = 600.0
 class PostgresRejects:
     """A `RejectStore` over `size` connections for reading, and one of its own for noting replays.
 
-    All are made when they are needed. Replays are noted at the host of `url` that can write.
+    All are made when they are needed. Replays are noted at the host of `url` that can write. A reject that a
+    standby does not have is asked of the primary, at `primary_url` when it is given.
     """
 
-    def __init__(self, url: str, size: int = 2) -> None:
+    def __init__(self, url: str, size: int = 2, *, primary_url: str | None = None) -> None:
         self._url = url
         self._pool = ReadPool(url, "rejects", role="primary first", size=size, seconds=STATEMENT_SECONDS)
+        self._primary = ReadPool(
+            primary_url or url, "rejects", role="primary", size=1, seconds=STATEMENT_SECONDS
+        )
         self._noting: Connection[Any] | None = None
         self._one_at_a_time = asyncio.Lock()
 
@@ -49,7 +53,11 @@ class PostgresRejects:
     async def get(self, reject_id: int) -> Reject | None:
         async with self._reading() as connection:
             row = await connection.fetchrow(QUERIES["reject_by_id"], reject_id)
-            return _reject(row) if row else None
+            final = row is not None or not is_standby(connection)
+        if not final:
+            async with self._primary.borrow() as connection:
+                row = await connection.fetchrow(QUERIES["reject_by_id"], reject_id)
+        return _reject(row) if row else None
 
     async def count(self, wanted: RejectFilter) -> int:
         async with self._reading() as connection:
@@ -97,6 +105,7 @@ class PostgresRejects:
 
     async def close(self) -> None:
         await self._pool.close()
+        await self._primary.close()
         self._drop()
 
     def _drop(self) -> None:
