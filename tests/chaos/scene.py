@@ -88,7 +88,7 @@ class Scene:
         self.folder = folder
         options = json.dumps(PROTOCOLS[plan.protocol])
         env = {
-            # Only where it is needed: with libfaketime a process takes four times as long from thread to thread.
+            # Only where it is needed: with libfaketime, a call in another thread takes four times as long.
             **(servers.clocks["service"].env if plan.has_fault("the service's clock") else {}),
             "ORDERKEEP_KAFKA_OPTIONS": options,
             "ORDERKEEP_SHUTDOWN_SECONDS": "10",
