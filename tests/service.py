@@ -44,7 +44,7 @@ class Process:
         self.log = folder / f"{name}.log"
         self._folder = folder
         self.arguments = list(arguments)
-        self._env = {**_outside(), **env}
+        self.env = {**_outside(), **env}
         self._process: subprocess.Popen[bytes] | None = None
         self._read_from = 0
 
@@ -76,7 +76,7 @@ class Process:
             self._process = subprocess.Popen(
                 [*dies_with_us, *program],
                 cwd=self._folder,
-                env=self._env,
+                env=self.env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -1,4 +1,8 @@
-"""Faults of the clocks: set back and forth while everything runs, as administrators and time servers do."""
+"""Faults of the clocks: set back and forth while everything runs, as administrators and time servers do.
+
+Not of ingest's clock: Kafka's client reckons with the time that libfaketime shows and waits by the kernel's,
+so it would wait for as long as the clock is wrong. Where the kernel's own clock is set, both are the same.
+"""
 
 import random
 from collections.abc import Iterator
@@ -8,10 +12,6 @@ from tests.chaos.fault import fault
 from tests.chaos.scene import Scene
 
 MINUTES = (1, 15, 24 * 60)
-NO_START = frozenset({"ingest"})
-"""Ingest is not started while its clock is wrong: librdkafka would reckon with libfaketime's clock, wait by
-the kernel's, and hang. Where the kernel's own clock is wrong, both are the same.
-"""
 
 
 @fault("PostgreSQL's clock set back", part="clock", hold=(3.0, 6.0), needs=missing)
@@ -30,20 +30,20 @@ def postgres_clock_forward(scene: Scene, dice: random.Random) -> Iterator[None]:
     scene.servers.clocks["postgres"].set_right()
 
 
-@fault("the service's clock set back", part="clock", uses=NO_START, hold=(3.0, 6.0), needs=missing)
-def service_clock_back(scene: Scene, dice: random.Random) -> Iterator[None]:
-    """The time of day of ingest and the API goes back, and then to the right time again."""
-    scene.servers.clocks["service"].set(-60 * dice.choice(MINUTES))
+@fault("the API's clock set back", part="clock", hold=(3.0, 6.0), needs=missing)
+def api_clock_back(scene: Scene, dice: random.Random) -> Iterator[None]:
+    """The time of day of the API goes back, and then to the right time again."""
+    scene.servers.clocks["api"].set(-60 * dice.choice(MINUTES))
     yield
-    scene.servers.clocks["service"].set_right()
+    scene.servers.clocks["api"].set_right()
 
 
-@fault("the service's clock set forward", part="clock", uses=NO_START, hold=(3.0, 6.0), needs=missing)
-def service_clock_forward(scene: Scene, dice: random.Random) -> Iterator[None]:
-    """The time of day of ingest and the API jumps ahead, and then back."""
-    scene.servers.clocks["service"].set(60 * dice.choice(MINUTES))
+@fault("the API's clock set forward", part="clock", hold=(3.0, 6.0), needs=missing)
+def api_clock_forward(scene: Scene, dice: random.Random) -> Iterator[None]:
+    """The time of day of the API jumps ahead, and then back."""
+    scene.servers.clocks["api"].set(60 * dice.choice(MINUTES))
     yield
-    scene.servers.clocks["service"].set_right()
+    scene.servers.clocks["api"].set_right()
 
 
 @fault("a clock that is set again and again", part="clock", hold=(5.0, 9.0), needs=missing)

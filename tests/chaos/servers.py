@@ -50,7 +50,7 @@ class Servers:
         self.folder = folder
         self.links = Links()
         self.disks = [SmallDisk(folder / f"disk-{number}", DISK_MEGABYTES) for number in (1, 2)]
-        self.clocks = {name: Clock(folder / f"clock-{name}") for name in ("postgres", "service")}
+        self.clocks = {name: Clock(folder / f"clock-{name}") for name in ("postgres", "api")}
         self.kafka = KafkaCluster(folder / "kafka", nodes=nodes, through=self._proxied_node, say=say)
         first, second = (disk.folder / "postgres" for disk in self.disks)
         self.primary = PostgresServer(first, settings=POSTGRES_SETTINGS, say=say)
