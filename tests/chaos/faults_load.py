@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 
 import msgspec
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from orderkeep.order import MAX_BYTES
 from orderkeep.publish.broken import broken
@@ -102,39 +102,93 @@ def stream_too_fast(scene: Scene, _dice: random.Random) -> Iterator[None]:
 @fault("aborted transactions", part="load", hold=(1.0, 4.0), uses=frozenset({"kafka", "topic", "disk"}))
 def aborted_transactions(scene: Scene, dice: random.Random) -> Iterator[None]:
     """Transactions of another producer, every second one aborted, among the messages of the stream."""
-    producer = Producer(
-        {
-            "bootstrap.servers": scene.kafka.bootstrap,
-            "transactional.id": f"chaos-{scene.topic}-{dice.randrange(2**31)}",
-            "transaction.timeout.ms": 20_000,
-            "log_level": 0,
-        }
-    )
-    producer.init_transactions(TRANSACTION_SECONDS)
-    with scene.meanwhile(lambda: _transaction(scene, producer, dice), dice, every=(0.01, 0.1)):
+    writer = _TransactionalWriter(scene, dice)
+    with scene.meanwhile(writer.write, dice, every=(0.01, 0.1)):
         yield
-    producer.close()
+    writer.producer.close()
 
 
-def _transaction(scene: Scene, producer: Producer, dice: random.Random) -> None:
-    orders = scene.load.draw(dice.randrange(1, 60))
-    commits = dice.random() < 0.5
-    producer.begin_transaction()
-    for order in orders:
+class _TransactionalWriter:
+    """Writes transactions and knows of each what became of it, also when its broker died meanwhile."""
+
+    def __init__(self, scene: Scene, dice: random.Random) -> None:
+        self._scene, self._dice = scene, dice
+        self._id = f"chaos-{scene.topic}-{dice.randrange(2**31)}"
+        self.producer = self._begin()
+
+    def write(self) -> None:
+        """One transaction of up to 60 orders, committed or aborted; blocks."""
+        load, dice = self._scene.load, self._dice
+        orders = load.draw(dice.randrange(1, 60))
+        commits = dice.random() < 0.5
         if commits:
-            scene.load.announce(order)
+            for order in orders:
+                load.announce(order)
         else:
-            scene.load.never.add(str(order.uid))
-        producer.produce(scene.topic, order.payload, order.key)
-    if dice.random() < 0.2:
-        producer.flush(TRANSACTION_SECONDS)
-        time.sleep(dice.uniform(0.1, 0.5))  # readers wait at its first message meanwhile
-    if commits:
-        producer.commit_transaction(TRANSACTION_SECONDS)
+            load.never.update(str(order.uid) for order in orders)
+        since = int(time.time() * 1_000)
+        try:
+            self._send(orders, commits)
+        except KafkaException:
+            self.producer = self._begin()  # whose first act ends what the other one left open
+            commits = commits and self._committed(orders[0], since)
+        if commits:
+            for order in orders:
+                load.count(order)
+
+    def _begin(self) -> Producer:
+        producer = Producer(
+            {
+                "bootstrap.servers": self._scene.kafka.bootstrap,
+                "transactional.id": self._id,
+                "transaction.timeout.ms": 20_000,
+                "log_level": 0,
+            }
+        )
+        producer.init_transactions(TRANSACTION_SECONDS)
+        return producer
+
+    def _send(self, orders: list[GeneratedMessage], commits: bool) -> None:
+        self.producer.begin_transaction()
         for order in orders:
-            scene.load.count(order)
-    else:
-        producer.abort_transaction(TRANSACTION_SECONDS)
+            self.producer.produce(self._scene.topic, order.payload, order.key)
+        if self._dice.random() < 0.2:
+            self.producer.flush(TRANSACTION_SECONDS)
+            time.sleep(self._dice.uniform(0.1, 0.5))  # readers wait at its first message meanwhile
+        if commits:
+            self.producer.commit_transaction(TRANSACTION_SECONDS)
+        else:
+            self.producer.abort_transaction(TRANSACTION_SECONDS)
+
+    def _committed(self, order: GeneratedMessage, since: int) -> bool:
+        """Whether the order is in the topic, by reading all that was sent since a time in milliseconds."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self._scene.kafka.bootstrap,
+                "group.id": self._id,
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+                "enable.auto.commit": False,
+                "log_level": 0,
+            }
+        )
+        try:
+            numbers = self._scene.partitions()
+            times = [TopicPartition(self._scene.topic, number, since) for number in numbers]
+            consumer.assign(consumer.offsets_for_times(times, TRANSACTION_SECONDS))
+            unread = set(numbers)
+            while unread:
+                message = consumer.poll(TRANSACTION_SECONDS)
+                if message is None:
+                    raise AssertionError("the brokers do not tell what became of a transaction")
+                if (error := message.error()) is None:
+                    if message.value() == order.payload:
+                        return True
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    unread.discard(message.partition())
+            return False
+        finally:
+            consumer.close()
 
 
 def _padded(order: GeneratedMessage, length: int) -> bytes:
