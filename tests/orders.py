@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from orderkeep.errors import Rejected
+from orderkeep.ingest.prepare import accept
 from orderkeep.order import decode
 from orderkeep.storage.store import Accepted, Batch, Message, Position, Refused, SourceIdentity
 
@@ -55,7 +56,7 @@ def batch(
     refused: list[Refused] = []
     for one in messages:
         try:
-            accepted.append(Accepted(one, decode(one.payload), one.payload or b""))
+            accepted.append(accept(one))
         except Rejected as error:
             refused.append(Refused(one, error.kind, error.reason))
     if progress is None:

@@ -85,7 +85,28 @@ class Order(Struct, frozen=True, gc=False):
     oof_shard: str
 
 
+class _KnownDelivery(Delivery, frozen=True, gc=False, forbid_unknown_fields=True):
+    pass
+
+
+class _KnownPayment(Payment, frozen=True, gc=False, forbid_unknown_fields=True):
+    pass
+
+
+class _KnownItem(Item, frozen=True, gc=False, forbid_unknown_fields=True):
+    pass
+
+
+class _KnownOrder(Order, frozen=True, gc=False, forbid_unknown_fields=True):
+    """An order of which every field is named in the model, as most are."""
+
+    delivery: _KnownDelivery
+    payment: _KnownPayment
+    items: list[_KnownItem]  # type: ignore[assignment]  # a list may not vary by its items, but nobody writes to it
+
+
 _decoder = msgspec.json.Decoder(Order)
+_known_decoder = msgspec.json.Decoder(_KnownOrder)
 _uid = re.compile(UID_PATTERN)
 # In a valid JSON text a backslash only stands in a string, so reading escapes in order keeps their parity.
 _escape = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|.)", re.DOTALL)
@@ -101,7 +122,8 @@ def is_uid(text: str) -> bool:
 def decode(payload: bytes | None) -> Order:
     """Read one message, `payload` being its exact bytes (None for a tombstone).
 
-    Takes about 5 µs for a message of 1.2 kB. Raises `Rejected`, and nothing else, whatever the bytes.
+    Takes about 4 µs for a message of 1.2 kB, and three times as long when it has fields that the model does
+    not name. Raises `Rejected`, and nothing else, whatever the bytes.
     """
     if payload is None:
         raise Rejected("tombstone", "the message has no value")
@@ -109,18 +131,27 @@ def decode(payload: bytes | None) -> Order:
         raise Rejected("empty", "the message is empty")
     if len(payload) > MAX_BYTES:
         raise Rejected("too_large", f"{len(payload):,} bytes; the limit is {MAX_BYTES:,}")
+    try:
+        # msgspec looks at every byte of the fields that it knows, so there is nothing to check before.
+        order: Order = _known_decoder.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        order = _decode_with_unknown(payload)
+    _check_escapes(payload)
+    if not FIRST_DATE <= order.date_created < LAST_DATE:
+        raise Rejected("invalid", "Expected a date between 1900 and 2200 - at `$.date_created`")
+    return order
+
+
+def _decode_with_unknown(payload: bytes) -> Order:
+    """An order with fields that the model does not name; of anything else, the reason why it is none."""
     _check_text(payload)
     try:
-        order = _decoder.decode(payload)
+        return _decoder.decode(payload)
     except msgspec.ValidationError as error:
         raise Rejected("invalid", str(error)) from None
     except msgspec.DecodeError as error:
         _check_escapes(payload)  # msgspec meets a lone surrogate as a syntax error; name it for what it is
         raise Rejected("not_json", str(error)) from None
-    _check_escapes(payload)
-    if not FIRST_DATE <= order.date_created < LAST_DATE:
-        raise Rejected("invalid", "Expected a date between 1900 and 2200 - at `$.date_created`")
-    return order
 
 
 def _check_text(payload: bytes) -> None:
@@ -149,6 +180,8 @@ def _check_depth(payload: bytes) -> None:
 
 def _check_escapes(payload: bytes) -> None:
     """Refuse NUL and lone surrogates: PostgreSQL's json type stores them, then fails on every use."""
+    if b"\\" not in payload:  # a single byte is looked for ten times as fast as several
+        return
     if not (b"\\u0000" in payload or b"\\ud" in payload or b"\\uD" in payload):
         return
     high_ends_at = -1  # the byte after an unpaired high surrogate

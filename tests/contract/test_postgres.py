@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from orderkeep.errors import DatabaseUnavailable, DataRefused, Fatal, OutcomeUnknown, Transient
-from orderkeep.order import decode
+from orderkeep.ingest.prepare import accept
 from orderkeep.storage.postgres_reader import PostgresReader
 from orderkeep.storage.postgres_writer import NOTIFICATION_BYTES, PostgresWriter
-from orderkeep.storage.store import Accepted, Batch, Position, Refused
+from orderkeep.storage.store import Batch, Position, Refused
 from tests.conftest import Database
 from tests.contract.conftest import meet_a_duplicate
 from tests.orders import SOURCE, batch, message, order, orders_batch
@@ -67,9 +67,9 @@ async def test_refused_value(
 async def test_refused_by_the_server(writer: PostgresWriter, field: str) -> None:
     """A value that only the server refuses is `DataRefused` too, with the server's reason."""
     payload = order("a")
-    nul = msgspec.structs.replace(decode(payload), **{field: "a\0b"})
+    nul = msgspec.structs.replace(accept(message(payload, 0)), **{field: "a\0b"})
     with pytest.raises(DataRefused, match="SQLSTATE 22"):
-        await writer.write(Batch(SOURCE, "group", [Accepted(message(payload, 0), nul, payload)], [], {}))
+        await writer.write(Batch(SOURCE, "group", [nul], [], {}))
     assert (await writer.write(orders_batch([payload])))["stored"] == 1
 
 

@@ -151,7 +151,7 @@ async def test_bytes(any_writer: OrderWriter, reader: OrderReader, payload: byte
     """What is read is what was sent, byte for byte, by every way to read it."""
     made = orders_batch([payload])
     assert nonzero(await any_writer.write(made)) == {"stored": 1}
-    uid = made.accepted[0].order.order_uid
+    uid = made.accepted[0].order_uid
     single = await reader.order(uid)
     assert single is not None
     assert single.payload == payload

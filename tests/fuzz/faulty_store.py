@@ -201,4 +201,4 @@ class FaultyWriter:
 
 
 def refuses(batch: Batch) -> bool:
-    return any(accepted.order.order_uid.startswith(POISON) for accepted in batch.accepted)
+    return any(accepted.order_uid.startswith(POISON) for accepted in batch.accepted)

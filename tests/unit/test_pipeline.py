@@ -155,7 +155,7 @@ async def test_refused_values(topic: MemoryTopic, store: Store, heard: Heard) ->
     bad = {"uid-1", "uid-2", "uid-17", "uid-39"}
 
     def refuse(batch: Batch) -> None:
-        if bad & {accepted.order.order_uid for accepted in batch.accepted}:
+        if bad & {accepted.order_uid for accepted in batch.accepted}:
             raise DataRefused("no such value")
 
     store.before = refuse

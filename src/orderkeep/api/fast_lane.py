@@ -9,13 +9,16 @@ behind it has understood before. Whatever it does not recognise goes to that ser
 A tail is judged on its second sight, so that tails which never return do not fill the bounded set.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
 from typing import Any
 
 from orderkeep.api.connections import Connections
 from orderkeep.api.protocol import BoundedProtocol
 
 PATH = b"GET /orders/"
+_UID = len(PATH)
 LONGEST_TAIL = 2_048
 MOST_TAILS = 256
 MOST_CANDIDATES = 1_024
@@ -51,16 +54,11 @@ class FastLane:
         self.judged: set[bytes] = set()
         self._candidates: set[bytes] = set()
         self._allows_host = allows_host
-        self._default_headers: object = None
-        self._prefix = b""
+        self.begin_with(())
 
-    def prefix(self, default_headers: list[tuple[bytes, bytes]]) -> bytes:
-        """The status line and uvicorn's own headers: it makes a new list once a second, for the date."""
-        if default_headers is not self._default_headers:
-            self._default_headers = default_headers
-            lines = b"".join(b"%b: %b\r\n" % header for header in default_headers)
-            self._prefix = b"HTTP/1.1 200 OK\r\n" + lines
-        return self._prefix
+    def begin_with(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Every answer begins with these: the server's own, of which `date` changes once a second."""
+        self.head = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b: %b\r\n" % header for header in headers)
 
     def judge(self, tail: bytes, headers: list[tuple[bytes, bytes]]) -> None:
         """The parser has read the tail as one whole HTTP/1.1 request, with these headers in lower case."""
@@ -82,28 +80,35 @@ class FastLane:
 class FastLaneProtocol(BoundedProtocol):
     """One connection, with the lane in front of the parser."""
 
+    # Looked up faster than in a dict as large as that of the classes above.
+    __slots__ = ("_idle", "_lane", "_message_complete", "_messages", "_used", "_write")
+
     def __init__(self, lane: FastLane, connections: Connections, *args: Any, **kwargs: Any) -> None:
         super().__init__(connections, *args, **kwargs)
         self._lane = lane
         self._idle = True  # nothing of a message has begun, and nothing is left to answer
         self._message_complete = True
         self._messages = 0
-        self._used = False
+        self._used = False  # since a timer was started
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._write = self.transport.writelines
 
     def data_received(self, data: bytes) -> None:
         if not self._idle or not data.startswith(PATH):
             super().data_received(data)
             return
-        end = data.find(b" ", len(PATH))
+        lane = self._lane
+        end = data.find(b" ", _UID)
         tail = data[end:] if end > 0 else b""
-        if tail in self._lane.judged:
-            entry = self._lane.lookup(data[len(PATH) : end].decode("latin-1"))
-            if entry is not None and not self.flow.write_paused:
-                self._lane.hits += 1
-                self._used = True
-                if self._timer is not None:
-                    self._wait_for_request()  # the timer of a head, which the parser has not seen
-                self.transport.write(self._lane.prefix(self.server_state.default_headers) + entry)
+        if tail in lane.judged:
+            entry = lane.lookup(data[_UID:end].decode("latin-1"))
+            if entry is not None:
+                lane.hits += 1
+                if not self._used:
+                    self._use()
+                self._write((lane.head, entry))
                 return
         self._parse_and_judge(data, tail)
 
@@ -121,6 +126,14 @@ class FastLaneProtocol(BoundedProtocol):
         super().on_response_complete()
         self._rest()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._idle = False
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._rest()
+
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection; one that the lane has used since is not idle."""
         if not self._used:
@@ -134,6 +147,20 @@ class FastLaneProtocol(BoundedProtocol):
     def shutdown(self) -> None:
         self._idle = False
         super().shutdown()
+
+    def _use(self) -> None:
+        """The lane answers for the first time since a timer was started, which may be that of a head."""
+        self._used = True
+        if self._timer is not None:
+            self._wait_for_request()
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        super()._refuse(status)
+        self._idle = False
+
+    def _start_timer(self, seconds: float) -> None:
+        super()._start_timer(seconds)
+        self._used = False
 
     def _parse_and_judge(self, data: bytes, tail: bytes) -> None:
         before = self._messages
@@ -154,8 +181,8 @@ class FastLaneProtocol(BoundedProtocol):
         self._idle = (
             not self.transport.is_closing()
             and not self._last
+            and not self.flow.write_paused
             and self._message_complete
-            and self.cycle.response_complete
-            and self.cycle.keep_alive
+            and (self.cycle is None or (self.cycle.response_complete and self.cycle.keep_alive))
             and not self._is_behind()
         )

@@ -21,7 +21,23 @@ BACKLOG = 2_048
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server without its handling of signals: the process decides what a signal means."""
+    """uvicorn's server without its handling of signals: the process decides what a signal means.
+
+    It tells `lane` the headers that it makes anew once a second.
+    """
+
+    def __init__(self, config: uvicorn.Config, lane: FastLane | None) -> None:
+        super().__init__(config)
+        self._lane = lane
+        self._told: object = None
+
+    async def on_tick(self, counter: int) -> bool:
+        ends = await super().on_tick(counter)
+        headers = self.server_state.default_headers
+        if self._lane is not None and headers is not self._told:
+            self._lane.begin_with(headers)
+            self._told = headers
+        return ends
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -74,7 +90,8 @@ async def serve(
             proxy_headers=False,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=DRAIN_SECONDS,
-        )
+        ),
+        lane,
     )
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     stopping = asyncio.create_task(stop.wait())

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from orderkeep.order import decode
+from orderkeep.ingest.prepare import accept
 from orderkeep.publish.broken import BREAKAGES, BrokenKind, broken
 from orderkeep.publish.draw import Draw
 from orderkeep.publish.generate import OrderGenerator
@@ -59,11 +59,9 @@ async def prepared(count: int) -> AsyncIterator[Rows]:
     """So many orders as rows, sorted by uid within a transaction, as ingest sorts them too."""
     waiting: list[Accepted] = []
     for number, message in enumerate(messages(count)):
-        payload = message.payload or b""
-        where = Message(number % PARTITIONS, number // PARTITIONS, payload)
-        waiting.append(Accepted(where, decode(payload), payload))
+        waiting.append(accept(Message(number % PARTITIONS, number // PARTITIONS, message.payload)))
         if len(waiting) == ROWS_A_TRANSACTION or number + 1 == count:
-            waiting.sort(key=lambda accepted: accepted.order.order_uid)
+            waiting.sort(key=lambda accepted: accepted.order_uid)
             yield [chunk async for chunk in order_rows(waiting, source=1)]
             waiting = []
 

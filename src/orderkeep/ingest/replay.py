@@ -112,7 +112,7 @@ async def _store(
         counts = await within(patience, lambda: writer.write(batch))
     except DataRefused as error:
         return Replay(reject.id, "rejected", f"{error.kind}: {error.reason}")
-    uid = accepted.order.order_uid
+    uid = accepted.order_uid
     if counts.get("stored"):
         return Replay(reject.id, "stored", f"order {uid}")
     if counts.get("duplicate"):

@@ -6,8 +6,9 @@ nor encoded again.
 """
 
 import struct
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from orderkeep.storage.store import Accepted
 
@@ -26,14 +27,13 @@ STAGED_COLUMNS = ("ordinal", *ORDER_COLUMNS)
 _HEADER = b"PGCOPY\n\xff\r\n\x00" + struct.pack(">ii", 0, 0)
 _TRAILER = struct.pack(">h", -1)
 _ROWS_A_CHUNK = 256
+_SHAPES = 1_024  # kept: most texts of a stream have one of a few lengths
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # a timestamptz counts microseconds from here
 _MICROSECOND = timedelta(microseconds=1)
 
 _order_start = struct.Struct(">h").pack(len(ORDER_COLUMNS))
-_staged_start = struct.Struct(">hii")
-_length = struct.Struct(">i").pack
-_date_and_length = struct.Struct(">iqi").pack
+_staged_start = struct.Struct(">hii").pack
 _origin = struct.Struct(">iiiiiq").pack
 
 
@@ -55,26 +55,36 @@ async def staged_rows(accepted: Sequence[Accepted], source: int) -> AsyncIterato
     for start in range(0, len(accepted), _ROWS_A_CHUNK):
         parts: list[bytes] = []
         for ordinal, row in enumerate(accepted[start : start + _ROWS_A_CHUNK], start):
-            parts.append(_staged_start.pack(len(STAGED_COLUMNS), 4, ordinal))
+            parts.append(_staged_start(len(STAGED_COLUMNS), 4, ordinal))
             _append_fields(parts, row, source)
         yield b"".join(parts)
     yield _TRAILER
 
 
 def _append_fields(parts: list[bytes], row: Accepted, source: int) -> None:
-    message, order, payload = row
-    uid = order.order_uid.encode()
-    track_number = order.track_number.encode()
-    customer_id = order.customer_id.encode()
-    date_created = (order.date_created - _EPOCH) // _MICROSECOND
+    uid = row.order_uid.encode()
+    track_number = row.track_number.encode()
+    customer_id = row.customer_id.encode()
+    date_created = (row.date_created - _EPOCH) // _MICROSECOND
+    lengths = len(uid), len(track_number), len(customer_id)
     parts += (
-        _length(len(uid)),
-        uid,
-        _length(len(track_number)),
-        track_number,
-        _length(len(customer_id)),
-        customer_id,
-        _date_and_length(8, date_created, len(payload)),
-        payload,
-        _origin(4, source, 4, message.partition, 8, message.position),
+        _texts_and_date(*lengths)(
+            lengths[0],
+            uid,
+            lengths[1],
+            track_number,
+            lengths[2],
+            customer_id,
+            8,
+            date_created,
+            len(row.payload),
+        ),
+        row.payload,
+        _origin(4, source, 4, row.message.partition, 8, row.message.position),
     )
+
+
+@lru_cache(_SHAPES)
+def _texts_and_date(uid: int, track_number: int, customer_id: int) -> Callable[..., bytes]:
+    """Packs three texts of these lengths in bytes, a date, and the length of the payload that follows."""
+    return struct.Struct(f">i{uid}si{track_number}si{customer_id}siqi").pack

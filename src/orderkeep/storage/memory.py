@@ -46,7 +46,7 @@ class MemoryStore:
             outcome = self._store(batch.source, accepted, now)
             counts[outcome] += 1
             if outcome == "stored":
-                stored.append(accepted.order.order_uid)
+                stored.append(accepted.order_uid)
         for refused in batch.refused:
             counts[self._refuse(batch.source, refused, now)] += 1
         for partition, position in batch.progress.items():
@@ -126,7 +126,7 @@ class MemoryStore:
         return
 
     def _store(self, source: SourceIdentity, accepted: Accepted, now: datetime) -> Outcome:
-        uid = accepted.order.order_uid
+        uid = accepted.order_uid
         origin = (source, accepted.message.partition, accepted.message.position)
         if uid not in self._orders:
             self._orders[uid] = (accepted, origin, now)
@@ -155,7 +155,10 @@ def _reject_key(source: SourceIdentity, message: Message) -> RejectKey:
 
 
 def _summary(accepted: Accepted, received_at: datetime) -> OrderSummary:
-    order = accepted.order
     return OrderSummary(
-        order.order_uid, order.track_number, order.customer_id, order.date_created, received_at
+        accepted.order_uid,
+        accepted.track_number,
+        accepted.customer_id,
+        accepted.date_created,
+        received_at,
     )

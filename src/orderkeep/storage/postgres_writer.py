@@ -1,6 +1,7 @@
 """Writing batches to PostgreSQL: one connection, one transaction a batch, every outcome committed at once."""
 
 import hashlib
+import operator
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -26,6 +27,8 @@ REJECTS_CHANNEL = "orderkeep_rejects"
 NOTIFICATION_BYTES = 7_900
 """PostgreSQL takes notifications of less than 8,000 bytes."""
 REASON_CHARACTERS = 1_000
+
+_uid = operator.attrgetter("order_uid")
 
 _CLEAN_BATCHES = 20  # so many batches without a duplicate, and COPY goes straight into orders again
 
@@ -266,16 +269,12 @@ async def _ask_source_id(connection: "Connection[Any]", source: SourceIdentity) 
     raise DatabaseUnavailable(f"the source {source} is neither there nor can be inserted")
 
 
-def _uid(accepted: Accepted) -> str:
-    return accepted.order.order_uid
-
-
 def _repeats_a_uid(accepted: Sequence[Accepted]) -> bool:
     return len(set(map(_uid, accepted))) < len(accepted)
 
 
 def _conflict(accepted: Accepted) -> Refused:
-    uid = accepted.order.order_uid
+    uid = accepted.order_uid
     return Refused(accepted.message, "conflict", f"another order is stored under the uid {uid}", uid)
 
 

@@ -10,7 +10,6 @@ from typing import Literal, NamedTuple, Protocol
 from msgspec import Struct
 
 from orderkeep.errors import RejectKind
-from orderkeep.order import Order
 
 Outcome = Literal["stored", "duplicate", "rejected", "conflict", "redelivered"]
 """What became of a message. `redelivered` is one whose outcome was there already: it adds none."""
@@ -35,10 +34,15 @@ class Message(Struct, frozen=True, gc=False):
     timestamp_ms: int = 0
 
 
-class Accepted(NamedTuple):
+class Accepted(Struct, frozen=True, gc=False):
+    """A message that is an order: its text, and the fields that have columns of their own."""
+
     message: Message
-    order: Order
     payload: bytes
+    order_uid: str
+    track_number: str
+    customer_id: str
+    date_created: datetime
 
 
 class Refused(NamedTuple):
