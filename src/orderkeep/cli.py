@@ -234,10 +234,11 @@ def demo(
 
 @app.command
 def bench(
-    what: Literal["get", "ingest", "restore", "memory", "all"] = "all",
+    what: Literal["get", "ingest", "latency", "restore", "memory", "growth", "all"] = "all",
     /,
     *,
     orders: int = 100_000,
+    stored: int = 1_000_000,
     output: Path | None = None,
 ) -> None:
     """Measure the service beside its limits, on servers of its own.
@@ -247,16 +248,19 @@ def bench(
     Parameters
     ----------
     what
-        get: beside a constant answer of nginx. ingest: beside COPY of the same rows. restore: orders a second
-        into the cache. memory: bytes of a cached order.
+        get: beside a constant answer of nginx. ingest: beside COPY of the same rows. latency: from the
+        broker to an answer. restore: orders a second into the cache. memory: bytes of a cached order.
+        growth: a large table beside a small one.
     orders
         How many orders to work on.
+    stored
+        Orders of the large table of growth; each takes about 1.5 kB of the disk.
     output
         A file for the figures, as JSON.
     """
     from orderkeep.bench import run_bench
 
-    run_bench(what, orders=orders, output=output)
+    run_bench(what, orders=orders, stored=stored, output=output)
 
 
 def seconds(text: str) -> float:

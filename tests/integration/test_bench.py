@@ -13,10 +13,14 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]  # the package has no types of its own
 import pytest
+import uvloop
 
-from orderkeep.bench import run_bench
+from orderkeep.bench import growth, run_bench
+from orderkeep.bench.rounds import Display
 from orderkeep.bench.rows import messages
 from orderkeep.errors import ConfigurationError
+from orderkeep.order import decode
+from tests.conftest import Database
 
 ORDERS = 3_000
 PATIENCE = 150.0
@@ -91,8 +95,10 @@ def test_ingest(folder: Path) -> None:
         "copy": 3,
         "ingest": 3,
         "ingest_with_start": 3,
-        "ingest_duplicates": 1,
-        "ingest_rejects": 1,
+        "ingest_followed": 3,
+        "ingest_two": 3,
+        "ingest_duplicates": 3,
+        "ingest_rejects": 3,
         "ingest_max_rss": 3,
     }
     for whole, part in zip(
@@ -101,11 +107,40 @@ def test_ingest(folder: Path) -> None:
         assert whole < part, "with the start it takes longer"
     assert result["facts"]["outcomes"] == {
         "clean": {"stored": ORDERS},
+        "followed": {"stored": ORDERS},
+        "two": {"stored": ORDERS},
         "duplicates": {"stored": ORDERS - ORDERS // 20, "duplicate": ORDERS // 20},
         "rejects": {"stored": ORDERS - ORDERS // 50, "rejected": ORDERS // 50},
     }
     durable = ("fsync", "synchronous_commit", "full_page_writes")
     assert [result["facts"]["postgresql"][name] for name in durable] == ["on", "on", "on"]
+
+
+def test_latency(folder: Path) -> None:
+    """Orders at an even rate are watched until they are served, and percentiles come in their order."""
+    rounds = {name: each["rounds"] for name, each in bench("latency", folder)["measurements"].items()}
+
+    assert {name.split("_")[1] for name in rounds} == {"500", "2000"}
+    for rate in ("500", "2000"):
+        p50, p90, p99 = (rounds[f"latency_{rate}_p{percentile}"] for percentile in (50, 90, 99))
+        assert len(p50) == 3
+        assert all(low <= middle <= high for low, middle, high in zip(p50, p90, p99, strict=True))
+
+
+def test_large_table(database: Database) -> None:
+    """The loader makes as many orders as asked, the uids that the bench asks for, and the same indexes."""
+    indexes = "select indexdef from pg_indexes where tablename = 'orders' order by indexdef"
+    before = database.fetch(indexes)
+    count = growth.PORTION + 2
+
+    uvloop.run(growth.fill(database.owner_url, count, Display("growth")))
+
+    assert database.fetch(indexes) == before
+    assert database.value("select count(*) from orders") == count
+    ends = [growth.uid_of(number) for number in (0, count - 1)]
+    rows = database.fetch("select order_uid, payload from orders where order_uid = any($1)", ends)
+    assert {row["order_uid"] for row in rows} == set(ends)
+    assert {decode(row["payload"].encode()).order_uid for row in rows} == set(ends)
 
 
 def test_memory(folder: Path) -> None:
@@ -129,7 +164,7 @@ def test_interrupted(folder: Path, number: signal.Signals) -> None:
     """Interrupted while ingest runs, it ends without a word, and leaves no process and no folder."""
     running = start("ingest", folder)
     deadline = time.monotonic() + PATIENCE
-    while not list((folder / "tmp").glob("*/ingest_1.log")):
+    while not list((folder / "tmp").glob("*/ingest_1_clean.log")):
         assert running.poll() is None, running.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
@@ -144,8 +179,8 @@ def test_interrupted(folder: Path, number: signal.Signals) -> None:
 def test_refused(folder: Path) -> None:
     """What cannot be measured, or not be written down, is refused in one line before anything is started."""
     with pytest.raises(ConfigurationError, match="--orders is 0"):
-        run_bench("memory", orders=0, output=None)
+        run_bench("memory", orders=0, stored=1, output=None)
     with pytest.raises(ConfigurationError, match="no bench 'speed'"):
-        run_bench("speed", orders=1, output=None)
+        run_bench("speed", orders=1, stored=1, output=None)
     with pytest.raises(ConfigurationError, match="cannot be written"):
-        run_bench("memory", orders=1, output=folder / "nowhere" / "bench.json")
+        run_bench("memory", orders=1, stored=1, output=folder / "nowhere" / "bench.json")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 
@@ -22,14 +23,16 @@ class SlowStore(MemoryStore):
         super().__init__()
         self.open = asyncio.Event()
         self.asked: Counter[str] = Counter()
+        self.queries = 0
         self.away = False
 
-    async def order(self, uid: str) -> StoredOrder | None:
-        self.asked[uid] += 1
+    async def orders(self, uids: Sequence[str]) -> list[StoredOrder]:
+        self.queries += 1
+        self.asked.update(uids)
         await self.open.wait()
         if self.away:
             raise DatabaseUnavailable("away")
-        return await super().order(uid)
+        return await super().orders(uids)
 
 
 @pytest.fixture
@@ -66,6 +69,22 @@ async def test_one_query_for_many(store: SlowStore, orders: ReadThrough) -> None
     assert len({id(answer.entry) for answer in answers if answer}) == 1
     assert answers[0]
     assert body(answers[0].entry) == order("a")
+
+
+async def test_few_queries_for_many(store: SlowStore, orders: ReadThrough) -> None:
+    """Whatever is asked while queries are under way goes with the next one, and everyone gets their own."""
+    uids = [f"uid-{number}" for number in range(read_through.UIDS_A_QUERY + 1)]
+    await store.write(orders_batch([order(uid) for uid in uids[::2]], first=10))
+    asking = [asyncio.create_task(orders.get(uid)) for uid in ("a", *uids)]
+    await settle()
+    store.open.set()
+    first, *answers = await asyncio.gather(*asking)
+    assert store.queries <= read_through.QUERIES + 1
+    assert max(store.asked.values()) == 1
+    assert first
+    assert [answer and body(answer.entry) for answer in answers] == [
+        None if number % 2 else order(uid) for number, uid in enumerate(uids)
+    ]
 
 
 async def test_a_hit_asks_nobody(store: SlowStore, orders: ReadThrough) -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 from orderkeep.errors import ConfigurationError
 
 
-def run_bench(what: str, *, orders: int, output: Path | None) -> None:
-    """Measure `what` ("get", "ingest", "restore", "memory" or "all") with so many orders.
+def run_bench(what: str, *, orders: int, stored: int, output: Path | None) -> None:
+    """Measure `what`, one of the benches by its name or "all", with so many orders.
+
+    For "growth" a table of `stored` orders is made beside one of `orders`.
 
     Prints a table for each bench to standard output, and writes all figures to `output` as JSON, anew after
     each bench. Blocks for minutes. Raises `Fatal` when a server cannot be had, when a program of ours fails,
@@ -24,7 +26,7 @@ def run_bench(what: str, *, orders: int, output: Path | None) -> None:
         ) from None
     from orderkeep.bench.run import run
 
-    run(what, orders=orders, output=output)
+    run(what, orders=orders, stored=stored, output=output)
 
 
 __all__ = ["run_bench"]

@@ -1,6 +1,14 @@
-"""How fast orders are read by id over HTTP, beside nginx with a constant answer, and without the cache."""
+"""How fast orders are read by id over HTTP, beside nginx with a constant answer.
 
+Also without the fast lane, and without the cache: beside bare reads of the table by its key.
+"""
+
+import asyncio
 import functools
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -21,6 +29,10 @@ ASKED = 20_000
 """Different orders that are asked for, at random."""
 SECONDS = 5
 WARM_UP_SECONDS = 1
+READING_CONNECTIONS = 8
+"""To PostgreSQL, for the bare reads: as many as `orderkeep api` may have (ORDERKEEP_DATABASE_POOL)."""
+ORDINARY = ("traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",)
+"""A header that a request is traced by keeps it out of the fast lane: it is answered by the application."""
 
 
 def measure(orders: int, folder: Path, display: Display) -> Result:
@@ -45,7 +57,8 @@ def measure(orders: int, folder: Path, display: Display) -> Result:
             "cache": _serve(stack, "cache", settings, chosen, folder),
             "no_cache": _serve(stack, "no_cache", settings | {"CACHE_MAX_BYTES": "0"}, chosen, folder),
         }
-        loads = _load_in_turn(targets, paths, folder, display)
+        reads = functools.partial(_read_in_turn, url, list(chosen))
+        loads = _load_in_turn(targets, reads, paths, folder, display)
         facts = {
             "connections": web.CONNECTIONS,
             "asked": len(chosen),
@@ -64,22 +77,28 @@ def _figures(loads: dict[str, list[web.Load]]) -> dict[str, Measurement]:
     p99 = {name: [each.p99_us / 1000 for each in done] for name, done in loads.items()}
     found.add("nginx", "nginx, a constant", "requests/s", rates["nginx"])
     found.add("get", "GET, from the cache", "requests/s", rates["cache"], limit="nginx")
-    found.add("get_no_cache", "GET, without a cache", "requests/s", rates["no_cache"], limit="nginx")
+    found.add("get_ordinary", "the same without the lane", "requests/s", rates["ordinary"], limit="nginx")
+    found.add("reads", "bare reads by key", "reads/s", rates["reads"])
+    found.add("get_no_cache", "GET, without a cache", "requests/s", rates["no_cache"], limit="reads")
     found.add("nginx_p99", "nginx, p99", "ms", p99["nginx"])
     found.add("get_p99", "GET, from the cache, p99", "ms", p99["cache"], limit="nginx_p99")
-    found.add("get_no_cache_p99", "GET, without a cache, p99", "ms", p99["no_cache"], limit="nginx_p99")
+    found.add("get_no_cache_p99", "GET, without a cache, p99", "ms", p99["no_cache"])
     return found.by_name
 
 
 def _load_in_turn(
-    targets: dict[str, str], paths: Path, folder: Path, display: Display
+    targets: dict[str, str],
+    reads: Callable[[str], web.Load],
+    paths: Path,
+    folder: Path,
+    display: Display,
 ) -> dict[str, list[web.Load]]:
     for name, url in targets.items():
         display.say(f"warming up {name}")
         web.load(f"wrk_{name}", url, paths, WARM_UP_SECONDS, folder)
 
-    def load(url: str, name: str) -> web.Load:
-        measured = web.load(f"wrk_{name}", url, paths, SECONDS, folder)
+    def load(url: str, headers: Sequence[str], name: str) -> web.Load:
+        measured = web.load(f"wrk_{name}", url, paths, SECONDS, folder, headers=headers)
         if measured.lost + measured.refused > measured.requests // 100:
             raise Fatal(
                 f"{name}: {measured.lost:,} requests were not answered and {measured.refused:,} refused, "
@@ -87,7 +106,9 @@ def _load_in_turn(
             )
         return measured
 
-    return in_turn(display, {name: functools.partial(load, url) for name, url in targets.items()})
+    loads = {name: functools.partial(load, url, ()) for name, url in targets.items()}
+    ordinary = functools.partial(load, targets["cache"], ORDINARY)
+    return in_turn(display, {**loads, "ordinary": ordinary, "reads": reads})
 
 
 def _serve(
@@ -103,6 +124,34 @@ def _serve(
         raise Fatal(f"{name}: the order {uid} was not answered byte for byte")
     client.close()
     return address
+
+
+def _read_in_turn(url: str, uids: list[str], _name: str) -> web.Load:
+    """Reads of random orders by their key, over `READING_CONNECTIONS` that each wait for their answer."""
+    started = time.perf_counter()
+    took = uvloop.run(_read_all(url, uids, started + SECONDS))
+    cuts = statistics.quantiles(took, n=100)
+    elapsed = round((time.perf_counter() - started) * 1e6)
+    return web.Load(len(took), elapsed, round(cuts[49] * 1e6), round(cuts[98] * 1e6), 0, 0)
+
+
+async def _read_all(url: str, uids: list[str], end: float) -> list[float]:
+    """The seconds that each of the reads took."""
+    took: list[float] = []
+    waiting = itertools.cycle(uids)
+
+    async def read() -> None:
+        connection = await connect(url, "bench")
+        try:
+            query = await connection.prepare(QUERIES["order_by_uid"])
+            while (began := time.perf_counter()) < end:
+                await query.fetch(next(waiting))
+                took.append(time.perf_counter() - began)
+        finally:
+            await close(connection)
+
+    await asyncio.gather(*(read() for _ in range(READING_CONNECTIONS)))
+    return took
 
 
 async def _choose(url: str) -> dict[str, bytes]:

@@ -3,7 +3,8 @@
 import functools
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ import uvloop
 
 from orderkeep.bench import rows
 from orderkeep.bench.programs import Client, Program, running_command
+from orderkeep.bench.restore import api_settings
 from orderkeep.bench.results import Measurements, Result
 from orderkeep.bench.rounds import Display, in_turn
 from orderkeep.bench.servers import Databases, databases, value
@@ -35,10 +37,13 @@ class Topic(NamedTuple):
 
 
 class Run(NamedTuple):
-    """One ingest of a topic: seconds from the assignment of partitions, and from the start of the process."""
+    """One ingest of a topic: its rate from the assignment of partitions, and from the start of the process.
 
-    seconds: float
-    seconds_with_start: float
+    Rates are in messages a second.
+    """
+
+    rate: float
+    rate_with_start: float
     max_rss: int
     outcomes: dict[str, int]
 
@@ -48,24 +53,29 @@ def measure(orders: int, folder: Path, display: Display) -> Result:
     display.say("starting PostgreSQL and Kafka")
     with databases(folder) as server, KafkaServer(folder / "kafka") as kafka:
         ingest = functools.partial(_ingest, kafka.bootstrap, server, folder)
-        clean = _fill(kafka, "clean", rows.messages(orders), display)
+        clean = fill_topic(kafka, "clean", rows.messages(orders), display)
         transactions = uvloop.run(_collect(orders))
         display.say("COPY and ingest in turn")
-        copied, runs = _beside_copy(orders, transactions, server, functools.partial(ingest, clean), display)
+        copied, runs = _beside_copy(orders, transactions, server, functools.partial(ingest, [clean]), display)
         del transactions
-        repeats = _fill(
+        repeats = fill_topic(
             kafka, "duplicates", rows.messages(orders, every=REPEAT_EVERY, kinds=("repeat",)), display
         )
-        rejects = _fill(
+        rejects = fill_topic(
             kafka, "rejects", rows.messages(orders, every=REJECT_EVERY, kinds=rows.SMALL_REJECTS), display
         )
+        halves = [
+            fill_topic(kafka, half, rows.messages(orders // 2, seed=seed), display, rows.PARTITIONS // 2)
+            for half, seed in {"half": rows.SEED, "other-half": rows.SEED + 1}.items()
+        ]
         others = in_turn(
             display,
             {
-                "duplicates": functools.partial(ingest, repeats),
-                "rejects": functools.partial(ingest, rejects),
+                "followed": functools.partial(ingest, [clean], followed=True),
+                "two": functools.partial(ingest, halves),
+                "duplicates": functools.partial(ingest, [repeats]),
+                "rejects": functools.partial(ingest, [rejects]),
             },
-            rounds=1,
         )
         facts = {
             "partitions": rows.PARTITIONS,
@@ -84,28 +94,17 @@ def _figures(
 ) -> dict[str, Any]:
     found = Measurements()
     found.add("copy", "COPY, two connections", "orders/s", [orders / seconds for seconds in copied])
-    found.add("ingest", "ingest", "orders/s", [orders / run.seconds for run in runs], limit="copy")
-    found.add(
-        "ingest_with_start",
-        "ingest, with its start",
-        "orders/s",
-        [orders / run.seconds_with_start for run in runs],
-        limit="copy",
-    )
-    found.add(
-        "ingest_duplicates",
-        f"ingest, {100 // REPEAT_EVERY}% duplicates",
-        "messages/s",
-        [orders / run.seconds for run in others["duplicates"]],
-        limit="copy",
-    )
-    found.add(
-        "ingest_rejects",
-        f"ingest, {100 // REJECT_EVERY}% rejects",
-        "messages/s",
-        [orders / run.seconds for run in others["rejects"]],
-        limit="copy",
-    )
+    found.add("ingest", "ingest", "orders/s", [run.rate for run in runs], limit="copy")
+    with_start = [run.rate_with_start for run in runs]
+    found.add("ingest_with_start", "ingest, with its start", "orders/s", with_start, limit="copy")
+    shown = {
+        "followed": "ingest, an API following",
+        "two": "two ingest processes",
+        "duplicates": f"ingest, {100 // REPEAT_EVERY}% duplicates",
+        "rejects": f"ingest, {100 // REJECT_EVERY}% rejects",
+    }
+    for name, what in shown.items():
+        found.add(f"ingest_{name}", what, "messages/s", [run.rate for run in others[name]], limit="copy")
     found.add("ingest_max_rss", "ingest, most memory", "MiB", [run.max_rss / 2**20 for run in runs])
     return found.by_name
 
@@ -127,52 +126,93 @@ def _beside_copy(
 
     def run(name: str) -> float:
         runs.append(ingest(name))
-        return runs[-1].seconds
+        return runs[-1].rate
 
     figures = in_turn(display, {"copy": copy, "ingest": run})
     return figures["copy"], runs
 
 
-def _ingest(bootstrap: str, server: Databases, folder: Path, topic: Topic, name: str) -> Run:
-    """Read the whole topic into a fresh database, as a consumer group of its own."""
-    with server.fresh(name) as url:
-        settings = {
-            "DATABASE_URL": url,
-            "KAFKA_BROKERS": bootstrap,
-            "KAFKA_TOPIC": topic.name,
-            "KAFKA_GROUP": name,
-            "INGEST_PORT": "0",
-            "LOG_FORMAT": "json",
-        }
-        with running_command(name, ["ingest"], settings, folder) as program:
-            outcomes, ended = _watch(program, topic.expected.total())
-            assigned = program.moment("partitions_assigned")
-        _agree("ingest", outcomes, topic.expected)
-        _agree("the database", _stored(url), topic.expected)
-        return Run(ended - assigned, ended - program.started, program.max_rss, outcomes)
+def _ingest(
+    bootstrap: str,
+    server: Databases,
+    folder: Path,
+    topics: Sequence[Topic],
+    name: str,
+    *,
+    followed: bool = False,
+) -> Run:
+    """Read the whole topics into a fresh database, which an API may follow."""
+    expected = sum((topic.expected for topic in topics), Counter[str]())
+    with ExitStack() as stack:
+        url = stack.enter_context(server.fresh(name))
+        if followed:
+            api = running_command(f"{name}_api", ["api"], api_settings(url, expected.total()), folder)
+            stack.enter_context(api).event("started")
+        run = read_topics(bootstrap, url, folder, topics, name)
+        _agree("the database", _stored(url), expected)
+        return run
 
 
-def _watch(program: Program, messages: int) -> tuple[dict[str, int], float]:
+def read_topics(bootstrap: str, url: str, folder: Path, topics: Sequence[Topic], name: str) -> Run:
+    """Read the whole topics into the database at `url`, each by a process of its own. Raises `Fatal`."""
+    expected = sum((topic.expected for topic in topics), Counter[str]())
+    settings = {"DATABASE_URL": url, "KAFKA_BROKERS": bootstrap, "INGEST_PORT": "0", "LOG_FORMAT": "json"}
+    with ExitStack() as stack:
+        programs = [
+            stack.enter_context(
+                running_command(
+                    f"{name}_{topic.name}",
+                    ["ingest"],
+                    {**settings, "KAFKA_TOPIC": topic.name, "KAFKA_GROUP": name},
+                    folder,
+                )
+            )
+            for topic in topics
+        ]
+        outcomes, ended = _watch(programs, expected.total())
+        assigned = min(program.moment("partitions_assigned") for program in programs)
+    _agree("ingest", outcomes, expected)
+    return Run(
+        expected.total() / (ended - assigned),
+        expected.total() / (ended - programs[0].started),
+        max(program.max_rss for program in programs),
+        dict(outcomes),
+    )
+
+
+def _watch(programs: Sequence[Program], messages: int) -> tuple[Counter[str], float]:
     """Until so many messages have an outcome: the outcomes, and the moment when they were all there."""
-    client = Client(program.event("started")["health"])
+    clients = [Client(program.event("started")["health"]) for program in programs]
     last, deadline = 0, time.monotonic() + STALL_SECONDS
     while True:
-        outcomes: dict[str, int] = client.json("/health/ready")["outcomes"]
+        outcomes: Counter[str] = Counter()
+        for client in clients:
+            outcomes.update(client.json("/health/ready")["outcomes"])
         now = time.time()
-        program.note_memory()
-        committed = sum(outcomes.values())
+        for program in programs:
+            program.note_memory()
+        committed = outcomes.total()
         if committed >= messages:
-            client.close()
+            for client in clients:
+                client.close()
             return outcomes, now
         if committed > last:
             last, deadline = committed, time.monotonic() + STALL_SECONDS
-        program.check(deadline)
+        for program in programs:
+            program.check(deadline)
         time.sleep(POLL_SECONDS)
 
 
-def _fill(kafka: KafkaServer, name: str, messages: Iterable[GeneratedMessage], display: Display) -> Topic:
+def fill_topic(
+    kafka: KafkaServer,
+    name: str,
+    messages: Iterable[GeneratedMessage],
+    display: Display,
+    partitions: int = rows.PARTITIONS,
+) -> Topic:
+    """A new topic with these messages, confirmed."""
     display.say(f"filling the topic {name}")
-    kafka.create_topic(name, partitions=rows.PARTITIONS)
+    kafka.create_topic(name, partitions=partitions)
     expected: Counter[str] = Counter()
     publisher = KafkaPublisher(kafka.bootstrap, name)
     try:
@@ -191,7 +231,7 @@ def _stored(url: str) -> dict[str, int]:
     return {"stored": value(url, "select count(*) from orders"), "rejected": value(url, rejects)}
 
 
-def _agree(who: str, outcomes: dict[str, int], expected: Counter[str]) -> None:
+def _agree(who: str, outcomes: Mapping[str, int], expected: Counter[str]) -> None:
     """Raises `Fatal` when the counts are not those expected: then a rate would mean nothing."""
     wrong = [
         f"{count:,} {name} and not {expected[name]:,}"

@@ -39,11 +39,11 @@ Rows = list[bytes]
 
 
 def messages(
-    count: int, *, every: int | None = None, kinds: Sequence[BrokenKind] = ()
+    count: int, *, every: int | None = None, kinds: Sequence[BrokenKind] = (), seed: int = SEED
 ) -> Iterator[GeneratedMessage]:
     """So many messages, orders but for one in `every`, which is broken by each of `kinds` in turn."""
-    orders = OrderGenerator(SEED)
-    draw = Draw(SEED, "bench")
+    orders = OrderGenerator(seed)
+    draw = Draw(seed, "bench")
     latest: deque[GeneratedMessage] = deque(maxlen=REMEMBERED)
     for number in range(count):
         if every is None or (number + 1) % every:

@@ -1,5 +1,6 @@
 """One run: the benches asked for, one after another, and what they found."""
 
+import functools
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,7 +9,7 @@ from typing import Final
 
 from rich.console import Console
 
-from orderkeep.bench import get, ingest, memory, restore
+from orderkeep.bench import get, growth, ingest, latency, memory, restore
 from orderkeep.bench.machine import this_machine
 from orderkeep.bench.results import Report, Result, check_writable, table, write
 from orderkeep.bench.rounds import Display
@@ -21,21 +22,23 @@ Bench = Callable[[int, Path, Display], Result]
 
 BENCHES: Final[dict[str, Bench]] = {
     "ingest": ingest.measure,
+    "latency": latency.measure,
     "restore": restore.measure,
     "get": get.measure,
     "memory": memory.measure,
 }
 
 
-def run(what: str, *, orders: int, output: Path | None) -> None:
+def run(what: str, *, orders: int, stored: int, output: Path | None) -> None:
     """See `orderkeep.bench.run_bench`."""
-    names = list(BENCHES) if what == "all" else [what]
-    if unknown := set(names) - set(BENCHES):
+    benches = BENCHES | {"growth": functools.partial(growth.measure, stored=stored)}
+    names = list(benches) if what == "all" else [what]
+    if unknown := set(names) - set(benches):
         raise ConfigurationError(
-            f"there is no bench {unknown.pop()!r}: take one of {', '.join(BENCHES)} or all"
+            f"there is no bench {unknown.pop()!r}: take one of {', '.join(benches)} or all"
         )
-    if orders < 1:
-        raise ConfigurationError(f"--orders is {orders}: give 1 or more")
+    if min(orders, stored) < 1:
+        raise ConfigurationError(f"--orders is {orders} and --stored {stored}: give 1 or more of each")
     check_writable(output)
     console = Console()
     if not console.is_terminal:
@@ -45,7 +48,7 @@ def run(what: str, *, orders: int, output: Path | None) -> None:
     with _interrupted_by_sigterm():
         for name in names:
             try:
-                report.results[name] = _measure(name, orders)
+                report.results[name] = _measure(name, benches[name], orders)
             except ServerUnavailable as error:
                 if what != "all":
                     raise
@@ -56,9 +59,9 @@ def run(what: str, *, orders: int, output: Path | None) -> None:
             write(report, output)
 
 
-def _measure(name: str, orders: int) -> Result:
+def _measure(name: str, bench: Bench, orders: int) -> Result:
     with Display(name) as display, temporary_folder() as folder:
-        return BENCHES[name](orders, folder, display)
+        return bench(orders, folder, display)
 
 
 @contextmanager

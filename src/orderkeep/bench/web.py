@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -96,9 +96,12 @@ def nginx(body_bytes: int, folder: Path) -> Iterator[str]:
         yield f"http://{ports.HOST}:{port}"
 
 
-def load(name: str, url: str, paths: Path, seconds: int, folder: Path) -> Load:
+def load(
+    name: str, url: str, paths: Path, seconds: int, folder: Path, *, headers: Sequence[str] = ()
+) -> Load:
     """Ask for the paths of a file for so long, over `CONNECTIONS` kept connections of one thread."""
     options = ["-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-s", str(SCRIPT)]
+    options += [f"-H{header}" for header in headers]
     with running(name, [_found("wrk"), *options, url, "--", str(paths)], folder) as program:
         said = program.wait(seconds + _WORDS_SECONDS)
     try:
