@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from uvicorn.server import ServerState
 
+from orderkeep.api import protocol
 from orderkeep.api.app import create_app
 from orderkeep.api.connections import Connections
 from orderkeep.api.fast_lane import MOST_CANDIDATES, MOST_TAILS, FastLane, FastLaneProtocol
@@ -125,6 +126,13 @@ async def test_not_a_request_inside_a_body() -> None:
     """The body of a request that was answered early is not taken for a request, though it looks like one."""
     head = b"POST /orders/one HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(GET_ONE)
     await compare([[GET_ONE, GET_ONE, GET_ONE, head, GET_ONE, GET_ONE, LAST]])
+
+
+async def test_nothing_after_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that was refused for its slowness is not answered any more, whatever it still sends."""
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.03)
+    wait = [b""] * 30
+    await compare([[GET_ONE, GET_ONE, GET_ONE, b"\r\n", *wait, GET_ONE, LAST]])
 
 
 async def test_not_a_request_inside_a_head() -> None:
