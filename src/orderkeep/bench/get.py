@@ -14,9 +14,10 @@ from pathlib import Path
 
 import uvloop
 
+from orderkeep.api.server import listen
 from orderkeep.bench import rows, web
 from orderkeep.bench.programs import Client, running_command
-from orderkeep.bench.restore import api_settings, wait_until_restored
+from orderkeep.bench.restore import api_settings
 from orderkeep.bench.results import Measurement, Measurements, Result
 from orderkeep.bench.rounds import Display, in_turn
 from orderkeep.bench.servers import databases
@@ -52,10 +53,12 @@ def measure(orders: int, folder: Path, display: Display) -> Result:
         body_bytes = round(sum(map(len, chosen.values())) / len(chosen))
         display.say("filling the cache")
         settings = api_settings(url, orders)
+        serve = functools.partial(_serve, stack, chosen, folder)
         targets = {
             "nginx": stack.enter_context(web.nginx(body_bytes, folder)),
-            "cache": _serve(stack, "cache", settings, chosen, folder),
-            "no_cache": _serve(stack, "no_cache", settings | {"CACHE_MAX_BYTES": "0"}, chosen, folder),
+            "cache": serve("cache", settings),
+            "two": serve("two", settings, processes=2),
+            "no_cache": serve("no_cache", settings | {"CACHE_MAX_BYTES": "0"}),
         }
         reads = functools.partial(_read_in_turn, url, list(chosen))
         loads = _load_in_turn(targets, reads, paths, folder, display)
@@ -78,6 +81,7 @@ def _figures(loads: dict[str, list[web.Load]]) -> dict[str, Measurement]:
     found.add("nginx", "nginx, a constant", "requests/s", rates["nginx"])
     found.add("get", "GET, from the cache", "requests/s", rates["cache"], limit="nginx")
     found.add("get_ordinary", "the same without the lane", "requests/s", rates["ordinary"], limit="nginx")
+    found.add("get_two", "two processes without it", "requests/s", rates["two"], limit="get_ordinary")
     found.add("reads", "bare reads by key", "reads/s", rates["reads"])
     found.add("get_no_cache", "GET, without a cache", "requests/s", rates["no_cache"], limit="reads")
     found.add("nginx_p99", "nginx, p99", "ms", p99["nginx"])
@@ -106,19 +110,35 @@ def _load_in_turn(
             )
         return measured
 
-    loads = {name: functools.partial(load, url, ()) for name, url in targets.items()}
-    ordinary = functools.partial(load, targets["cache"], ORDINARY)
-    return in_turn(display, {**loads, "ordinary": ordinary, "reads": reads})
+    loads = {name: functools.partial(load, targets[name], ()) for name in ("nginx", "cache", "no_cache")}
+    # Slow enough for wrk's own core not to be the limit of two processes.
+    ordinary = {
+        "ordinary": functools.partial(load, targets["cache"], ORDINARY),
+        "two": functools.partial(load, targets["two"], ORDINARY),
+    }
+    return in_turn(display, {**loads, **ordinary, "reads": reads})
 
 
 def _serve(
-    stack: ExitStack, name: str, settings: dict[str, str], chosen: dict[str, bytes], folder: Path
+    stack: ExitStack,
+    chosen: dict[str, bytes],
+    folder: Path,
+    name: str,
+    settings: dict[str, str],
+    processes: int = 1,
 ) -> str:
-    """Start the API, wait until its cache is full, and look that it answers as it has to: its address."""
-    program = stack.enter_context(running_command(name, ["api"], settings, folder))
-    address: str = program.event("started")["address"]
+    """Start the API, wait until its cache is full, and look that it answers as it has to: its address.
+
+    All of its processes listen on one socket.
+    """
+    listener = stack.enter_context(listen("127.0.0.1", 0, setting="ORDERKEEP_HTTP_PORT"))
+    fd = listener.fileno()
+    for number in range(1, processes + 1):
+        command = running_command(f"{name}_{number}", ["api", f"--fd={fd}"], settings, folder, fds=[fd])
+        program = stack.enter_context(command)
+        address: str = program.event("started")["address"]
+        program.event("cache_restored")
     client = Client(address)
-    wait_until_restored(program, client)
     uid, payload = next(iter(chosen.items()))
     if client.get(f"/orders/{uid}") != (200, payload):
         raise Fatal(f"{name}: the order {uid} was not answered byte for byte")

@@ -106,14 +106,20 @@ class Client:
 
 
 @contextmanager
-def running(name: str, command: Sequence[str | Path], folder: Path) -> Iterator[Program]:
-    """A program that runs in `folder` until the block ends; its output goes to a log named after it."""
+def running(
+    name: str, command: Sequence[str | Path], folder: Path, fds: Sequence[int] = ()
+) -> Iterator[Program]:
+    """A program that runs in `folder` until the block ends; its output goes to a log named after it.
+
+    It inherits the open files `fds`.
+    """
     started = time.time()
     child = Child(
         [_path_of(command[0]), *command[1:]],
         log=folder / f"{name}.log",
         on_death=signal.SIGTERM,
         folder=folder,
+        fds=fds,
     )
     try:
         yield Program(name, child, started)
@@ -123,12 +129,11 @@ def running(name: str, command: Sequence[str | Path], folder: Path) -> Iterator[
 
 @contextmanager
 def running_command(
-    name: str, arguments: Sequence[str], settings: Mapping[str, str], folder: Path
+    name: str, arguments: Sequence[str], settings: Mapping[str, str], folder: Path, fds: Sequence[int] = ()
 ) -> Iterator[Program]:
     """`orderkeep …` with these settings, given without their prefix, and with none that the user has set."""
-    with running(
-        name, [*environment(settings), sys.executable, "-m", "orderkeep", *arguments], folder
-    ) as program:
+    command = [*environment(settings), sys.executable, "-m", "orderkeep", *arguments]
+    with running(name, command, folder, fds) as program:
         yield program
 
 

@@ -48,11 +48,12 @@ class Child:
         folder: Path,
         account: Account | None = None,
         env: Mapping[str, str] | None = None,
+        fds: Sequence[int] = (),
     ) -> None:
         """Start `command` in `folder`, its output appended to `log`. Does not wait until it serves.
 
-        `env` is added to the server's environment alone: what a preloaded library makes must be `account`'s,
-        and the launcher is not yet.
+        It inherits the open files `fds`. `env` is added to the server's environment alone: what a preloaded
+        library makes must be `account`'s, and the launcher is not yet.
         """
         if log.exists() and log.stat().st_size > LOG_LIMIT:
             log.replace(log.with_suffix(".log.old"))
@@ -62,7 +63,7 @@ class Child:
         given = ["/usr/bin/env", *(f"{name}={value}" for name, value in env.items())] if env else []
         launcher = [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), str(int(on_death)), owner]
         launch: list[str | Path] = [*launcher, *given, *command]
-        self._process = _in_starter_thread(lambda: _spawn(launch, log, folder))
+        self._process = _in_starter_thread(lambda: _spawn(launch, log, folder, fds))
         self.pid = self._process.pid
 
     def alive(self) -> bool:
@@ -172,10 +173,18 @@ def _is_server_in(folder: Path, process: psutil.Process) -> bool:
         return False
 
 
-def _spawn(command: Sequence[str | Path], log: Path, folder: Path) -> subprocess.Popen[bytes]:
+def _spawn(
+    command: Sequence[str | Path], log: Path, folder: Path, fds: Sequence[int]
+) -> subprocess.Popen[bytes]:
     with log.open("ab") as output:
         return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=folder, process_group=0
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=folder,
+            process_group=0,
+            pass_fds=fds,
         )
 
 
