@@ -102,7 +102,8 @@ class Servers:
         self._runner = asyncio.Runner()
         self._store, self._cache = self._runner.run(filled())
         hosts = AllowedHosts([])
-        routes = order_routes(ReadThrough(self._store, self._cache), self._store)
+        self._orders = ReadThrough(self._store, self._cache)
+        routes = order_routes(self._orders, self._store)
         app = create_app(routes, hosts, Metrics("api"))
         self._config = uvicorn.Config(app, log_config=None, ws="none", access_log=False)
         self._config.load()
@@ -115,7 +116,7 @@ class Servers:
         return self._runner.run(self._say_plain(script))
 
     async def _say_fast(self, script: list[bytes]) -> bytes:
-        lane = FastLane(self._cache.lookup, self._allow)
+        lane = FastLane(self._cache.lookup, self._orders.ask, self._allow)
         protocol = FastLaneProtocol(lane, Connections(), self._config, ServerState(), {})
         answer = await say_by_wire(protocol, [GET_ONE, GET_ONE, GET_ONE, *script])
         assert lane.hits

@@ -14,7 +14,7 @@ from uvicorn.server import ServerState
 from orderkeep.api import protocol
 from orderkeep.api.app import create_app
 from orderkeep.api.connections import Connections
-from orderkeep.api.fast_lane import MOST_CANDIDATES, MOST_TAILS, FastLane, FastLaneProtocol
+from orderkeep.api.fast_lane import MOST_CANDIDATES, MOST_TAILS, PATIENCE_SECONDS, FastLane, FastLaneProtocol
 from orderkeep.api.guard import AllowedHosts
 from orderkeep.api.orders import order_routes
 from orderkeep.api.protocol import BoundedProtocol
@@ -22,8 +22,10 @@ from orderkeep.api.server import listen, serve
 from orderkeep.cache.entry import render
 from orderkeep.cache.memory import MemoryCache
 from orderkeep.cache.read_through import ReadThrough
+from orderkeep.errors import DatabaseUnavailable
 from orderkeep.observe.metrics import Metrics
 from orderkeep.storage.memory import MemoryStore
+from orderkeep.storage.store import StoredOrder
 from tests.orders import order, orders_batch
 
 TAIL = b" HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n\r\n"
@@ -36,6 +38,7 @@ FRAGMENTS = {
     "get": GET_ONE,
     "get another": b"GET /orders/two" + TAIL,
     "get special": b"GET /orders/a.b~c:d-e_f" + TAIL,
+    "get cold": b"GET /orders/cold" + TAIL,
     "get missing": b"GET /orders/none" + TAIL,
     "get escaped": b"GET /orders/on%65" + TAIL,
     "get with query": b"GET /orders/one?x=1" + TAIL,
@@ -58,24 +61,48 @@ FRAGMENTS = {
 }
 
 
+class Slow(MemoryStore):
+    """A store that answers when it is let, and fails while it is away."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open, self.away = asyncio.Event(), False
+
+    async def orders(self, uids: Sequence[str]) -> list[StoredOrder]:
+        await self.open.wait()
+        if self.away:
+            raise DatabaseUnavailable("away")
+        return await super().orders(uids)
+
+
 @asynccontextmanager
-async def served(lane: FastLane | None, cache: MemoryCache, store: MemoryStore) -> AsyncIterator[int]:
-    app = create_app(order_routes(ReadThrough(store, cache), store), AllowedHosts([]), Metrics("api"))
+async def served(
+    cache: MemoryCache, store: MemoryStore, *, fast: bool, stop: asyncio.Event | None = None
+) -> AsyncIterator[tuple[int, FastLane]]:
+    """The port of a server of orders, and the lane, which it has if it is `fast`."""
+    orders, hosts = ReadThrough(store, cache), AllowedHosts([])
+    lane = FastLane(cache.lookup, orders.ask, hosts.allow)
+    app = create_app(order_routes(orders, store), hosts, Metrics("api"))
     listener = listen("127.0.0.1", 0, setting="")
     port = listener.getsockname()[1]
-    stop = asyncio.Event()
-    serving = asyncio.create_task(serve(app, listener, stop, lane))
-    yield port
+    stop = stop or asyncio.Event()
+    serving = asyncio.create_task(serve(app, listener, stop, lane if fast else None))
+    yield port, lane
     stop.set()
     await serving
 
 
 async def filled() -> tuple[MemoryStore, MemoryCache]:
-    store, cache = MemoryStore(), MemoryCache(1_000_000)
-    await store.write(orders_batch([order(uid) for uid in UIDS]))
-    for stored in await store.orders(UIDS):
-        await cache.put_new(stored.order_uid, render(stored))
+    """Some orders, and a cache of all but the last, into which no reading brings it."""
+    store, cache = MemoryStore(), MemoryCache(1_000_000, max_orders=len(UIDS))
+    await fill(store, cache)
     return store, cache
+
+
+async def fill(store: MemoryStore, cache: MemoryCache) -> None:
+    await store.write(orders_batch([order(uid) for uid in (*UIDS, "cold")]))
+    for stored in await MemoryStore.orders(store, UIDS):
+        await cache.put_new(stored.order_uid, render(stored))
 
 
 async def say(port: int, chunks: Sequence[bytes]) -> bytes:
@@ -99,8 +126,10 @@ async def say(port: int, chunks: Sequence[bytes]) -> bytes:
 async def compare(scripts: Sequence[Sequence[bytes]]) -> FastLane:
     """Say every script to both servers, and expect the same bytes."""
     store, cache = await filled()
-    lane = FastLane(cache.lookup, AllowedHosts([]).allow)
-    async with served(lane, cache, store) as fast, served(None, cache, store) as plain:
+    async with (
+        served(cache, store, fast=True) as (fast, lane),
+        served(cache, store, fast=False) as (plain, _),
+    ):
         for script in scripts:
             answers = await asyncio.gather(say(fast, script), say(plain, script))
             assert answers[0] == answers[1], script
@@ -126,6 +155,73 @@ async def test_not_a_request_inside_a_body() -> None:
     """The body of a request that was answered early is not taken for a request, though it looks like one."""
     head = b"POST /orders/one HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(GET_ONE)
     await compare([[GET_ONE, GET_ONE, GET_ONE, head, GET_ONE, GET_ONE, LAST]])
+
+
+async def test_answered_from_the_database() -> None:
+    """An order that is not in the cache is answered in the lane all the same, once it is read."""
+    lane = await compare([[GET_ONE, GET_ONE, GET_ONE, FRAGMENTS["get cold"], GET_ONE, LAST]])
+    assert (lane.misses, lane.waiting) == (1, {})
+
+
+@pytest.mark.parametrize("event", ["more", "end", "stop", "nothing", "failure"])
+async def test_before_the_database_answers(event: str) -> None:
+    """Whatever comes before the answer of the database, the request is answered as without the lane."""
+    assert await ask_slowly(event, fast=True) == await ask_slowly(event, fast=False)
+
+
+async def ask_slowly(event: str, *, fast: bool) -> bytes:
+    """All that is answered when the event comes first."""
+    store, cache, stop = Slow(), MemoryCache(1_000_000, max_orders=len(UIDS)), asyncio.Event()
+    await fill(store, cache)
+    async with served(cache, store, fast=fast, stop=stop) as (port, lane):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(3):
+            writer.write(GET_ONE)
+            await reader.readuntil(b"\r\n\r\n")
+            await asyncio.sleep(0.01)
+        writer.write(FRAGMENTS["get cold"])
+        await asyncio.sleep(0.05)
+        assert len(lane.waiting) == fast
+        if event == "more":
+            writer.write(GET_ONE)
+        elif event == "end":
+            writer.write_eof()
+        elif event == "stop":
+            stop.set()
+        elif event == "nothing":
+            await asyncio.sleep(PATIENCE_SECONDS + 0.3)
+        store.away = event == "failure"
+        if event != "failure":
+            await asyncio.sleep(0.2)
+            assert not lane.waiting
+        store.open.set()
+        if event not in {"end", "stop"}:
+            writer.write(LAST)
+        answer = await reader.read()
+        writer.close()
+        assert lane.misses == 0
+    return re.sub(rb"date: [^\r]*\r\n", b"", answer)
+
+
+async def test_hung_up_before_the_database_answers() -> None:
+    """Who has gone is waited for no more, and nothing is written to them."""
+    store, cache = Slow(), MemoryCache(1_000_000, max_orders=len(UIDS))
+    await fill(store, cache)
+    async with served(cache, store, fast=True) as (port, lane):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(3):
+            writer.write(GET_ONE)
+            await reader.readuntil(b"\r\n\r\n")
+            await asyncio.sleep(0.01)
+        writer.write(FRAGMENTS["get cold"])
+        await asyncio.sleep(0.05)
+        assert lane.waiting
+        writer.transport.abort()
+        await asyncio.sleep(0.05)
+        assert not lane.waiting
+        store.open.set()
+        await asyncio.sleep(0.05)
+        assert lane.misses == 0
 
 
 async def test_nothing_after_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,8 +280,9 @@ async def say_by_wire(protocol: BoundedProtocol, chunks: Sequence[bytes]) -> byt
 async def compare_by_wire(script: Sequence[bytes]) -> None:
     store, cache = await filled()
     hosts = AllowedHosts([])
-    lane = FastLane(cache.lookup, hosts.allow)
-    app = create_app(order_routes(ReadThrough(store, cache), store), hosts, Metrics("api"))
+    orders = ReadThrough(store, cache)
+    lane = FastLane(cache.lookup, orders.ask, hosts.allow)
+    app = create_app(order_routes(orders, store), hosts, Metrics("api"))
     config = uvicorn.Config(app, log_config=None, ws="none", access_log=False)
     config.load()
     fast = FastLaneProtocol(lane, Connections(), config, ServerState(), {})
@@ -209,9 +306,13 @@ def test_any_sequence(names: list[str], cut: int, merged: bool) -> None:
     asyncio.run(compare_by_wire([GET_ONE, GET_ONE, GET_ONE, *parts, LAST]))
 
 
+def never(_uid: str) -> "asyncio.Future[bytes | None]":
+    raise AssertionError("nothing is to be asked")
+
+
 def test_sets_are_bounded() -> None:
     """Tails without end do not fill the memory, and none is recognised on its first sight."""
-    lane = FastLane(lambda _uid: None, AllowedHosts([]).allow)
+    lane = FastLane(lambda _uid: None, never, AllowedHosts([]).allow)
     headers = [(b"host", b"localhost")]
     for number in range(10 * MOST_CANDIDATES):
         lane.judge(b"once %d" % number, headers)
@@ -226,7 +327,7 @@ def test_sets_are_bounded() -> None:
 @pytest.mark.parametrize("name", ["if-none-match", "range", "authorization", "content-length", "traceparent"])
 def test_what_is_not_plain(name: str) -> None:
     """A tail with a header that changes the answer is never recognised."""
-    lane = FastLane(lambda _uid: None, AllowedHosts([]).allow)
+    lane = FastLane(lambda _uid: None, never, AllowedHosts([]).allow)
     for _ in range(3):
         lane.judge(b"tail", [(b"host", b"localhost"), (name.encode(), b"1")])
     assert not lane.judged

@@ -1,4 +1,4 @@
-"""The fast lane: a cached order is written to the connection before any request is parsed.
+"""The fast lane: an order is written to the connection before any request is parsed.
 
 Clients repeat themselves: but for the uid, a client sends the same bytes again and again. So when a
 connection is idle and the bytes are `GET /orders/<uid>` followed by a *tail* (everything from the space
@@ -7,6 +7,10 @@ without parsing: the uid's entry in the cache. The lane parses nothing; it recog
 behind it has understood before. Whatever it does not recognise goes to that server, untouched.
 
 A tail is judged on its second sight, so that tails which never return do not fill the bounded set.
+
+An order that is not in the cache is asked of the database, and written when it comes. Should anything else
+come first (more bytes, an end, a shutdown, a failure, or no answer for a while), the request is handed over
+to the parser as if it had come just now; what it asks for is then being read already.
 """
 
 import asyncio
@@ -16,6 +20,9 @@ from typing import Any
 
 from orderkeep.api.connections import Connections
 from orderkeep.api.protocol import BoundedProtocol
+from orderkeep.cache.entry import missed
+from orderkeep.errors import Overloaded
+from orderkeep.order import is_uid
 
 PATH = b"GET /orders/"
 _UID = len(PATH)
@@ -41,17 +48,28 @@ _NOT_PLAIN = frozenset(
     }
 )
 
+PATIENCE_SECONDS = 0.5
+"""For an answer of the database; whoever waits longer waits behind the parser, with its limits of time."""
+
 Lookup = Callable[[str], bytes | None]
+Ask = Callable[[str], "asyncio.Future[bytes | None]"]
 
 
 class FastLane:
-    """What the connections of a process share: the judged tails, and the prefix with the date."""
+    """What the connections of a process share: the judged tails, and how every answer begins."""
 
-    def __init__(self, lookup: Lookup, allows_host: Callable[[str], bool]) -> None:
-        """`lookup` gives the entry of a uid that is in memory; `allows_host` judges a Host header."""
+    def __init__(self, lookup: Lookup, ask: Ask, allows_host: Callable[[str], bool]) -> None:
+        """`lookup` gives the entry of a uid that is in memory, `ask` that of one in the database.
+
+        `allows_host` judges a Host header.
+        """
         self.lookup = lookup
+        self.ask = ask
         self.hits = 0
+        self.misses = 0
         self.judged: set[bytes] = set()
+        self.waiting: dict[FastLaneProtocol, float] = {}
+        """Connections that wait for the database, with the time since when; the oldest first."""
         self._candidates: set[bytes] = set()
         self._allows_host = allows_host
         self.begin_with(())
@@ -59,6 +77,13 @@ class FastLane:
     def begin_with(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Every answer begins with these: the server's own, of which `date` changes once a second."""
         self.head = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b: %b\r\n" % header for header in headers)
+
+    def hand_over_slow(self, now: float) -> None:
+        """Hand over what has waited for too long; called now and then, with the loop's time."""
+        for connection, since in list(self.waiting.items()):
+            if now - since < PATIENCE_SECONDS:
+                break
+            connection.hand_over()
 
     def judge(self, tail: bytes, headers: list[tuple[bytes, bytes]]) -> None:
         """The parser has read the tail as one whole HTTP/1.1 request, with these headers in lower case."""
@@ -81,7 +106,16 @@ class FastLaneProtocol(BoundedProtocol):
     """One connection, with the lane in front of the parser."""
 
     # Looked up faster than in a dict as large as that of the classes above.
-    __slots__ = ("_idle", "_lane", "_message_complete", "_messages", "_used", "_write")
+    __slots__ = (
+        "_answer",
+        "_idle",
+        "_lane",
+        "_message_complete",
+        "_messages",
+        "_question",
+        "_used",
+        "_write",
+    )
 
     def __init__(self, lane: FastLane, connections: Connections, *args: Any, **kwargs: Any) -> None:
         super().__init__(connections, *args, **kwargs)
@@ -90,6 +124,8 @@ class FastLaneProtocol(BoundedProtocol):
         self._message_complete = True
         self._messages = 0
         self._used = False  # since a timer was started
+        self._question = b""  # the request whose answer comes from the database
+        self._answer: asyncio.Future[bytes | None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -97,20 +133,37 @@ class FastLaneProtocol(BoundedProtocol):
 
     def data_received(self, data: bytes) -> None:
         if not self._idle or not data.startswith(PATH):
+            self.hand_over()
             super().data_received(data)
             return
         lane = self._lane
         end = data.find(b" ", _UID)
         tail = data[end:] if end > 0 else b""
-        if tail in lane.judged:
-            entry = lane.lookup(data[_UID:end].decode("latin-1"))
-            if entry is not None:
-                lane.hits += 1
-                if not self._used:
-                    self._use()
-                self._write((lane.head, entry))
-                return
-        self._parse_and_judge(data, tail)
+        if tail not in lane.judged:
+            self._parse_and_judge(data, tail)
+            return
+        uid = data[_UID:end].decode("latin-1")
+        entry = lane.lookup(uid)
+        if entry is None:
+            self._ask(uid, data)
+            return
+        lane.hits += 1
+        if not self._used:
+            self._use()
+        self._write((lane.head, entry))
+
+    def eof_received(self) -> bool:  # type: ignore[override] # as in the class above
+        self.hand_over()
+        return super().eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget()
+        super().connection_lost(exc)
+
+    def hand_over(self) -> None:
+        """Something else than the answer has come: the parser takes the request, if there is one."""
+        if self._question:
+            super().data_received(self._forget())
 
     def on_message_begin(self) -> None:
         self._idle = self._message_complete = False
@@ -145,8 +198,44 @@ class FastLaneProtocol(BoundedProtocol):
         )
 
     def shutdown(self) -> None:
+        self.hand_over()
         self._idle = False
         super().shutdown()
+
+    def _ask(self, uid: str, question: bytes) -> None:
+        """Ask the database, and write what it answers."""
+        try:
+            answer = self._lane.ask(uid) if is_uid(uid) else None
+        except Overloaded:
+            answer = None
+        if answer is None:
+            super().data_received(question)
+            return
+        if not self._used:
+            self._use()
+        self._idle = False
+        self._question, self._answer = question, answer
+        self._lane.waiting[self] = self.loop.time()
+        answer.add_done_callback(self._take)
+
+    def _take(self, answer: "asyncio.Future[bytes | None]") -> None:
+        """Unless it is waited for no more: write the order, or leave it to the parser to say why not."""
+        if answer is not self._answer:
+            return
+        entry = None if answer.cancelled() or answer.exception() else answer.result()
+        if entry is None or self.transport.is_closing():
+            self.hand_over()
+            return
+        self._forget()
+        self._lane.misses += 1
+        self._write((self._lane.head, missed(entry)))
+        self._rest()
+
+    def _forget(self) -> bytes:
+        """Wait for the database no more: the request that it was asked for."""
+        question, self._question, self._answer = self._question, b"", None
+        self._lane.waiting.pop(self, None)
+        return question
 
     def _use(self) -> None:
         """The lane answers for the first time since a timer was started, which may be that of a head."""

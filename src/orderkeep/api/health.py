@@ -79,7 +79,7 @@ def api_health_routes(
         statistics = cache.statistics()
         metrics.set("orderkeep_reads_total", lane.hits, "fast_lane")
         metrics.set("orderkeep_reads_total", orders.hits, "cache")
-        metrics.set("orderkeep_reads_total", orders.misses, "database")
+        metrics.set("orderkeep_reads_total", orders.misses + lane.misses, "database")
         metrics.set("orderkeep_cache_entries", statistics.entries)
         metrics.set("orderkeep_cache_bytes", statistics.bytes)
         metrics.set("orderkeep_cache_evictions_total", statistics.evictions)

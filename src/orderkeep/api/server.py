@@ -23,20 +23,21 @@ BACKLOG = 2_048
 class Server(uvicorn.Server):
     """uvicorn's server without its handling of signals: the process decides what a signal means.
 
-    It tells `lane` the headers that it makes anew once a second.
+    It tells `lane` what time it is: the headers that it makes anew once a second, and who waits for too long.
     """
 
     def __init__(self, config: uvicorn.Config, lane: FastLane | None) -> None:
         super().__init__(config)
         self._lane = lane
-        self._told: object = None
+        self._told: list[tuple[bytes, bytes]] = []
 
     async def on_tick(self, counter: int) -> bool:
         ends = await super().on_tick(counter)
-        headers = self.server_state.default_headers
-        if self._lane is not None and headers is not self._told:
-            self._lane.begin_with(headers)
-            self._told = headers
+        if self._lane is not None:
+            self._lane.hand_over_slow(asyncio.get_running_loop().time())
+            if self.server_state.default_headers is not self._told:
+                self._told = self.server_state.default_headers
+                self._lane.begin_with(self._told)
         return ends
 
     @contextmanager

@@ -5,7 +5,8 @@ import hashlib
 from orderkeep.storage.store import StoredOrder
 
 _HEAD = b"cache-control: private, no-cache\r\nvary: authorization\r\nx-content-type-options: nosniff\r\n"
-_REST = b"x-orderkeep-cache: hit\r\ncontent-type: application/json\r\n"
+_HIT, _MISS = b"x-orderkeep-cache: hit\r\n", b"x-orderkeep-cache: miss\r\n"
+_REST = _HIT + b"content-type: application/json\r\n"
 _END = b"\r\n\r\n"
 _ETAG = b'etag: "'
 
@@ -20,6 +21,11 @@ def render(order: StoredOrder) -> bytes:
         len(order.payload),
         order.payload,
     )
+
+
+def missed(entry: bytes) -> bytes:
+    """The same, saying that it was not in the cache."""
+    return entry.replace(_HIT, _MISS, 1)
 
 
 def body(entry: bytes) -> bytes:

@@ -49,10 +49,15 @@ class ReadThrough:
         if not is_uid(uid):
             return None
         self.misses += 1
-        entry = await self._ask(uid)
+        # Shielded: one asker who hangs up must not take the answer from the others.
+        entry = await asyncio.shield(self.ask(uid))
         return Found(entry, hit=False) if entry is not None else None
 
-    async def _ask(self, uid: str) -> bytes | None:
+    def ask(self, uid: str) -> "asyncio.Future[bytes | None]":
+        """The answer of the database, whatever the cache has; shared with all who ask, so never cancel it.
+
+        Raises `Overloaded`.
+        """
         answer = self._asked.get(uid)
         if self._askers >= WAITING_ASKERS:
             raise Overloaded("too many requests wait for the database; try again in a second")
@@ -66,11 +71,11 @@ class ReadThrough:
                 self._querying.add(query)
                 query.add_done_callback(self._querying.discard)
         self._askers += 1
-        try:
-            # Shielded: one asker who hangs up must not take the answer from the others.
-            return await asyncio.shield(answer)
-        finally:
-            self._askers -= 1
+        answer.add_done_callback(self._answered)
+        return answer
+
+    def _answered(self, _answer: "asyncio.Future[bytes | None]") -> None:
+        self._askers -= 1
 
     async def _query(self) -> None:
         """Read what is waited for, until nothing is."""
