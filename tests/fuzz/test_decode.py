@@ -3,12 +3,13 @@
 import json
 from collections.abc import Iterable
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orderkeep.errors import Rejected
-from orderkeep.order import Order, decode
+from orderkeep.order import MAX_BYTES, Order, decode
 from orderkeep.storage.postgres_reader import PostgresReader
 from orderkeep.storage.postgres_writer import PostgresWriter
 from tests.conftest import Database
@@ -120,6 +121,19 @@ def test_unknown_fields_are_allowed(payload: bytes) -> None:
     """JSON that PostgreSQL can use is accepted in any field that the model does not name."""
     found = judge(payload)
     assert found or payload.count(b'"order_uid"') > 1
+
+
+@settings(max_examples=examples(250), deadline=None, suppress_health_check=list(HealthCheck))
+@given(near_orders() | mutated() | st.sampled_from([MODEL, *CORPUS.values()]))
+def test_an_unknown_field_changes_nothing(payload: bytes) -> None:
+    """What is an order stays the same order with a field more, and what is none does not become one."""
+    found = judge(payload)
+    more = judge(payload.replace(b"{", b'{"a field":[1],', 1))
+    if found is None:
+        assert more is None
+    elif len(payload) < MAX_BYTES - 100:
+        assert more is not None
+        assert msgspec.to_builtins(more) == msgspec.to_builtins(found)
 
 
 async def test_postgresql_takes_what_is_accepted(database: Database) -> None:
