@@ -111,7 +111,7 @@ def test_killed_in_mid_stream(service: Service, database: Database, dead_topic: 
     """Killed again and again under load, ingest leaves no reject without its dead letter."""
     service.start_ingest()
     with Load(service, bad=0.5) as load:
-        for _ in range(4):
+        for _ in range(2):
             wait_for_commits(service.ingest)
             service.ingest.kill()
             load.wait_for_more()
