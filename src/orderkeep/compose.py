@@ -119,7 +119,7 @@ async def run_api(settings: Settings, listener: socket.socket | None = None) -> 
     orders = ReadThrough(reader, cache)
     warmer = Warmer(newcomers, cache)
     hosts = _hosts(settings)
-    lane = FastLane(cache.lookup, orders.ask, hosts.allow)
+    lane = FastLane(cache, orders.ask, hosts.allow)
     routes = [
         *order_routes(orders, lists),
         *api_health_routes(lists, cache, warmer, orders, lane, metrics),

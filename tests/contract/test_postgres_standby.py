@@ -117,7 +117,7 @@ async def test_new_orders_reach_the_cache(behind: PostgresReader, writer: Postgr
     warming = asyncio.create_task(warmer.run())
     await until(lambda: warmer.status.following)
     await writer.write(orders_batch([order("new")], first=1))
-    await until(lambda: cache.lookup("new"))
+    await until(lambda: cache.peek("new"))
     warming.cancel()
     entry = await cache.get("new")
     assert entry is not None

@@ -116,7 +116,7 @@ class Servers:
         return self._runner.run(self._say_plain(script))
 
     async def _say_fast(self, script: list[bytes]) -> bytes:
-        lane = FastLane(self._cache.lookup, self._orders.ask, self._allow)
+        lane = FastLane(self._cache, self._orders.ask, self._allow)
         protocol = FastLaneProtocol(lane, Connections(), self._config, ServerState(), {})
         answer = await say_by_wire(protocol, [GET_ONE, GET_ONE, GET_ONE, *script])
         assert lane.hits

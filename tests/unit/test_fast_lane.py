@@ -20,7 +20,7 @@ from orderkeep.api.orders import order_routes
 from orderkeep.api.protocol import BoundedProtocol
 from orderkeep.api.server import listen, serve
 from orderkeep.cache.entry import render
-from orderkeep.cache.memory import MemoryCache
+from orderkeep.cache.memory import OVERHEAD, MemoryCache
 from orderkeep.cache.read_through import ReadThrough
 from orderkeep.errors import DatabaseUnavailable
 from orderkeep.observe.metrics import Metrics
@@ -81,7 +81,7 @@ async def served(
 ) -> AsyncIterator[tuple[int, FastLane]]:
     """The port of a server of orders, and the lane, which it has if it is `fast`."""
     orders, hosts = ReadThrough(store, cache), AllowedHosts([])
-    lane = FastLane(cache.lookup, orders.ask, hosts.allow)
+    lane = FastLane(cache, orders.ask, hosts.allow)
     app = create_app(order_routes(orders, store), hosts, Metrics("api"))
     listener = listen("127.0.0.1", 0, setting="")
     port = listener.getsockname()[1]
@@ -281,7 +281,7 @@ async def compare_by_wire(script: Sequence[bytes]) -> None:
     store, cache = await filled()
     hosts = AllowedHosts([])
     orders = ReadThrough(store, cache)
-    lane = FastLane(cache.lookup, orders.ask, hosts.allow)
+    lane = FastLane(cache, orders.ask, hosts.allow)
     app = create_app(order_routes(orders, store), hosts, Metrics("api"))
     config = uvicorn.Config(app, log_config=None, ws="none", access_log=False)
     config.load()
@@ -310,9 +310,23 @@ def never(_uid: str) -> "asyncio.Future[bytes | None]":
     raise AssertionError("nothing is to be asked")
 
 
+async def test_the_cache_is_told() -> None:
+    """What the lane has answered from the cache stays there for longer than what nobody asked for."""
+    cache = MemoryCache(2 * (OVERHEAD + 10))
+    for uid in ("a", "b"):
+        await cache.put_new(uid, b"entry")
+    lane = FastLane(cache, never, AllowedHosts([]).allow)
+    lane.hit.append("a")
+    lane.tell_cache()
+    await cache.put_new("c", b"entry")
+    assert (lane.hits, lane.hit) == (1, [])
+    assert cache.peek("a")
+    assert not cache.peek("b")
+
+
 def test_sets_are_bounded() -> None:
     """Tails without end do not fill the memory, and none is recognised on its first sight."""
-    lane = FastLane(lambda _uid: None, never, AllowedHosts([]).allow)
+    lane = FastLane(MemoryCache(0), never, AllowedHosts([]).allow)
     headers = [(b"host", b"localhost")]
     for number in range(10 * MOST_CANDIDATES):
         lane.judge(b"once %d" % number, headers)
@@ -327,7 +341,7 @@ def test_sets_are_bounded() -> None:
 @pytest.mark.parametrize("name", ["if-none-match", "range", "authorization", "content-length", "traceparent"])
 def test_what_is_not_plain(name: str) -> None:
     """A tail with a header that changes the answer is never recognised."""
-    lane = FastLane(lambda _uid: None, never, AllowedHosts([]).allow)
+    lane = FastLane(MemoryCache(0), never, AllowedHosts([]).allow)
     for _ in range(3):
         lane.judge(b"tail", [(b"host", b"localhost"), (name.encode(), b"1")])
     assert not lane.judged

@@ -131,7 +131,7 @@ async def test_all_askers_hang_up(store: SlowStore, cache: MemoryCache, orders: 
     asking.cancel()
     store.open.set()
     await settle()
-    assert cache.lookup("a") is not None
+    assert cache.peek("a") is not None
     assert not orders._asked
 
 

@@ -16,7 +16,7 @@ to the parser as if it had come just now; what it asks for is then being read al
 import asyncio
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Protocol
 
 from orderkeep.api.connections import Connections
 from orderkeep.api.protocol import BoundedProtocol
@@ -51,22 +51,32 @@ _NOT_PLAIN = frozenset(
 PATIENCE_SECONDS = 0.5
 """For an answer of the database; whoever waits longer waits behind the parser, with its limits of time."""
 
-Lookup = Callable[[str], bytes | None]
 Ask = Callable[[str], "asyncio.Future[bytes | None]"]
+
+
+class Peeked(Protocol):
+    """A cache that is asked 100,000 times a second, and told of it ten times."""
+
+    @property
+    def peek(self) -> Callable[[str], bytes | None]:
+        """Gives the entry of a uid that is in memory."""
+
+    def note_asked(self, uids: Iterable[str]) -> None:
+        """These were peeked at, in this order."""
 
 
 class FastLane:
     """What the connections of a process share: the judged tails, and how every answer begins."""
 
-    def __init__(self, lookup: Lookup, ask: Ask, allows_host: Callable[[str], bool]) -> None:
-        """`lookup` gives the entry of a uid that is in memory, `ask` that of one in the database.
-
-        `allows_host` judges a Host header.
-        """
-        self.lookup = lookup
+    def __init__(self, cache: Peeked, ask: Ask, allows_host: Callable[[str], bool]) -> None:
+        """`ask` gives the entry of a uid in the database; `allows_host` judges a Host header."""
+        self.peek = cache.peek
         self.ask = ask
-        self.hits = 0
+        self.hit: list[str] = []
+        """What was found in the cache since it was last told."""
         self.misses = 0
+        self._cache = cache
+        self._hits = 0
         self.judged: set[bytes] = set()
         self.waiting: dict[FastLaneProtocol, float] = {}
         """Connections that wait for the database, with the time since when; the oldest first."""
@@ -77,6 +87,16 @@ class FastLane:
     def begin_with(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         """Every answer begins with these: the server's own, of which `date` changes once a second."""
         self.head = b"HTTP/1.1 200 OK\r\n" + b"".join(b"%b: %b\r\n" % header for header in headers)
+
+    @property
+    def hits(self) -> int:
+        return self._hits + len(self.hit)
+
+    def tell_cache(self) -> None:
+        """Tell the cache what was asked for; called ten times a second, so that the list stays short."""
+        self._hits += len(self.hit)
+        self._cache.note_asked(self.hit)
+        self.hit.clear()
 
     def hand_over_slow(self, now: float) -> None:
         """Hand over what has waited for too long; called now and then, with the loop's time."""
@@ -143,11 +163,11 @@ class FastLaneProtocol(BoundedProtocol):
             self._parse_and_judge(data, tail)
             return
         uid = data[_UID:end].decode("latin-1")
-        entry = lane.lookup(uid)
+        entry = lane.peek(uid)
         if entry is None:
             self._ask(uid, data)
             return
-        lane.hits += 1
+        lane.hit.append(uid)
         if not self._used:
             self._use()
         self._write((lane.head, entry))

@@ -34,6 +34,7 @@ class Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         ends = await super().on_tick(counter)
         if self._lane is not None:
+            self._lane.tell_cache()
             self._lane.hand_over_slow(asyncio.get_running_loop().time())
             if self.server_state.default_headers is not self._told:
                 self._told = self.server_state.default_headers

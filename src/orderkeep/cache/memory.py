@@ -1,6 +1,7 @@
 """The cache in the memory of the process."""
 
 from collections import OrderedDict
+from collections.abc import Callable, Iterable
 
 from orderkeep.cache.cache import CacheStatistics
 
@@ -19,18 +20,21 @@ class MemoryCache:
         self._max_bytes = max_bytes
         self._max_orders = max_orders
         self._entries: OrderedDict[str, bytes] = OrderedDict()
+        self.peek: Callable[[str], bytes | None] = self._entries.get
+        """`get` without the event loop, and for `note_asked` to hear of."""
         self._bytes = 0
         self._evictions = 0
 
     async def get(self, uid: str) -> bytes | None:
-        return self.lookup(uid)
+        self.note_asked((uid,))
+        return self._entries.get(uid)
 
-    def lookup(self, uid: str) -> bytes | None:
-        """`get` without the event loop."""
-        entry = self._entries.get(uid)
-        if entry is not None and self._max_orders is None:
-            self._entries.move_to_end(uid)
-        return entry
+    def note_asked(self, uids: Iterable[str]) -> None:
+        """These were asked for, in this order. Until the cache is half full, nobody is about to leave."""
+        if self._max_orders is None and self._bytes > self._max_bytes // 2:
+            for uid in uids:
+                if uid in self._entries:
+                    self._entries.move_to_end(uid)
 
     async def put_new(self, uid: str, entry: bytes) -> None:
         if uid in self._entries:
