@@ -35,6 +35,7 @@ _PROMISED: Options = {
 _DEFAULTS: Options = {
     "partition.assignment.strategy": "cooperative-sticky",
     "queued.max.messages.kbytes": 32_768,  # bounds the memory of the prefetch, whatever the backlog
+    "fetch.queue.backoff.ms": 20,  # a full queue is empty long before the default of a second is over
     "fetch.wait.max.ms": 100,
     "topic.metadata.refresh.interval.ms": 10_000,  # so soon a new partition is read
     "reconnect.backoff.max.ms": 2_000,
