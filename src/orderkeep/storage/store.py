@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, Protocol
 from msgspec import Struct
 
 from orderkeep.errors import RejectKind
+from orderkeep.storage.search import ALL_ORDERS, OrderFilter, OrderSummary, Place
 
 Outcome = Literal["stored", "duplicate", "rejected", "conflict", "redelivered"]
 """What became of a message. `redelivered` is one whose outcome was there already: it adds none."""
@@ -92,16 +93,6 @@ class StoredOrder(NamedTuple):
     received_at: datetime
 
 
-class OrderSummary(Struct, frozen=True):
-    """A line of the list of orders."""
-
-    order_uid: str
-    track_number: str
-    customer_id: str
-    date_created: datetime
-    received_at: datetime
-
-
 class PartitionProgress(Struct, frozen=True):
     """How far a consumer group has come in a partition; `lag` in messages, None when the end is not known."""
 
@@ -153,8 +144,10 @@ class OrderReader(Protocol):
     async def orders(self, uids: Sequence[str]) -> list[StoredOrder]:
         """Those of `uids` that are stored, in any order."""
 
-    async def page(self, limit: int, after: tuple[datetime, str] | None = None) -> list[OrderSummary]:
-        """The newest orders, at most `limit`, after the (received_at, order_uid) that a page ended with."""
+    async def page(
+        self, limit: int, after: Place | None = None, wanted: OrderFilter = ALL_ORDERS
+    ) -> list[OrderSummary]:
+        """At most `limit` orders in the order of the filter, after the place that a page of it ended with."""
 
     def newest(self) -> AsyncGenerator[list[StoredOrder], None]:
         """Every order, newest first, in chunks, without holding more than a chunk. Close it when done."""
