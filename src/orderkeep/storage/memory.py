@@ -10,6 +10,7 @@ from hashlib import sha256
 from orderkeep.storage.search import ALL_ORDERS, OrderFilter, OrderSummary, Place
 from orderkeep.storage.store import (
     Accepted,
+    Addition,
     Batch,
     Gap,
     Message,
@@ -22,7 +23,7 @@ from orderkeep.storage.store import (
 )
 
 _CHUNK = 2_000
-_Origin = tuple[SourceIdentity, int, int]
+_Origin = tuple[SourceIdentity, int | None, int | None]
 RejectKey = tuple[_Origin, bytes]
 
 
@@ -52,10 +53,15 @@ class MemoryStore:
             counts[self._refuse(batch.source, refused, now)] += 1
         for partition, position in batch.progress.items():
             self._advance((batch.group, batch.source, partition), position, now)
-        for follower in self._followers:
-            if stored:
-                follower.put_nowait(stored)
+        self._tell(stored)
         return counts
+
+    async def add(self, source: SourceIdentity, accepted: Sequence[Accepted]) -> list[Addition]:
+        now = datetime.now(UTC)
+        additions = [self._add(source, one, now) for one in accepted]
+        kinds = zip(accepted, additions, strict=True)
+        self._tell([one.order_uid for one, addition in kinds if addition == "stored"])
+        return additions
 
     async def progress(self, source: SourceIdentity, group: str) -> dict[int, int]:
         return {
@@ -145,6 +151,18 @@ class MemoryStore:
             return "redelivered" if known_origin == origin else "duplicate"
         reason = f"another order is stored under the uid {uid}"
         return self._refuse(source, Refused(accepted.message, "conflict", reason, uid), now)
+
+    def _add(self, source: SourceIdentity, accepted: Accepted, now: datetime) -> Addition:
+        known = self._orders.get(accepted.order_uid)
+        if known is None:
+            self._orders[accepted.order_uid] = (accepted, (source, None, None), now)
+            return "stored"
+        return "duplicate" if known[0].payload == accepted.payload else "conflict"
+
+    def _tell(self, stored: list[str]) -> None:
+        for follower in self._followers:
+            if stored:
+                follower.put_nowait(stored)
 
     def _refuse(self, source: SourceIdentity, refused: Refused, now: datetime) -> Outcome:
         key = _reject_key(source, refused.message)

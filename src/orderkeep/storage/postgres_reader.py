@@ -11,10 +11,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from orderkeep.errors import DatabaseUnavailable
+from orderkeep.storage.notifications import ORDERS_CHANNEL
 from orderkeep.storage.postgres_connection import ReadPool, close, connect, is_standby
 from orderkeep.storage.postgres_errors import translated
 from orderkeep.storage.postgres_hosts import Role
-from orderkeep.storage.postgres_writer import ORDERS_CHANNEL
 from orderkeep.storage.queries import QUERIES
 from orderkeep.storage.search import ALL_ORDERS, OrderFilter, OrderSummary, Place
 from orderkeep.storage.store import PartitionProgress, StoredOrder

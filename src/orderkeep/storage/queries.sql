@@ -58,6 +58,11 @@ where (stored.source, stored.partition, stored.position)
     or stored.payload::text <> staged.payload::text
 order by staged.ordinal;
 
+-- name: write_something
+-- A commit that wrote nothing waits for no standby: without this, an order that was there already could be
+-- confirmed to whoever sends it again, and be lost in a failover all the same.
+select pg_logical_emit_message(true, 'orderkeep', '');
+
 -- name: insert_rejects
 insert into rejected_messages
     (source, partition, position, key, headers, payload, sha256, kind, reason, order_uid)

@@ -14,6 +14,8 @@ from orderkeep.storage.search import ALL_ORDERS, OrderFilter, OrderSummary, Plac
 
 Outcome = Literal["stored", "duplicate", "rejected", "conflict", "redelivered"]
 """What became of a message. `redelivered` is one whose outcome was there already: it adds none."""
+Addition = Literal["stored", "duplicate", "conflict"]
+"""What became of an order that came from no broker."""
 
 
 class SourceIdentity(NamedTuple):
@@ -118,6 +120,13 @@ class OrderWriter(Protocol):
         When it returns, the outcome of every message is committed. Raises `DataRefused` when a value
         cannot be stored (nothing of the batch is), `Transient` when it is worth trying again (the whole
         batch; `OutcomeUnknown` included), `Fatal` when it is not.
+        """
+
+    async def add(self, source: SourceIdentity, accepted: Sequence[Accepted]) -> list[Addition]:
+        """Store orders that came from no broker in one transaction: what became of each, in the order given.
+
+        Their places are not kept, nor is a conflict: it is for whoever sent it to know. When it returns, all
+        that is stored or a duplicate is committed. Raises as `write` does.
         """
 
     async def progress(self, source: SourceIdentity, group: str) -> dict[int, int]:
