@@ -1,4 +1,4 @@
-"""What the description of the API shows: an order as it may be posted."""
+"""What the description of the API shows: an order as it may be posted, and the list with it."""
 
 from typing import Any, Final
 
@@ -50,4 +50,14 @@ ORDER: Final[dict[str, Any]] = {
     "sm_id": 99,
     "date_created": "2021-11-26T06:22:19Z",
     "oof_shard": "1",
+}
+
+PAGE: Final[dict[str, Any]] = {
+    "orders": [
+        {
+            **{name: ORDER[name] for name in ("order_uid", "track_number", "customer_id", "date_created")},
+            "received_at": "2026-11-21T09:14:42.506386Z",
+        }
+    ],
+    "next": "1795252482506386.b563feg7bdg3286ttjr67siej",
 }

@@ -8,9 +8,12 @@ from urllib.parse import urlencode
 from litestar import Response, get
 from litestar.exceptions import ValidationException
 from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import Example
 from litestar.params import Parameter
 from msgspec import Struct
 
+from orderkeep.api.examples import PAGE
 from orderkeep.api.gate import Gate
 from orderkeep.api.point_in_time import Since, Until, point_in_time
 from orderkeep.api.problems import UNAVAILABLE, WRONG
@@ -39,13 +42,29 @@ _ANY_TEXT = r"^[^\u0000]*$"  # what PostgreSQL takes
 
 UidPrefix = Annotated[
     str | None,
-    Parameter(pattern=_PREFIX, description="Only uids that begin so; sorted by uid."),
+    Parameter(
+        pattern=_PREFIX,
+        description="Only uids that begin so; sorted by uid.",
+        examples=[Example(value="b563")],
+    ),
 ]
 TrackNumber = Annotated[
-    str | None, Parameter(max_length=256, pattern=_ANY_TEXT, description="Only of this track number.")
+    str | None,
+    Parameter(
+        max_length=256,
+        pattern=_ANY_TEXT,
+        description="Only of this track number.",
+        examples=[Example(value="WBILMTESTTRACK")],
+    ),
 ]
 CustomerId = Annotated[
-    str | None, Parameter(max_length=256, pattern=_ANY_TEXT, description="Only of this customer.")
+    str | None,
+    Parameter(
+        max_length=256,
+        pattern=_ANY_TEXT,
+        description="Only of this customer.",
+        examples=[Example(value="test")],
+    ),
 ]
 By = Annotated[
     Time,
@@ -53,7 +72,12 @@ By = Annotated[
 ]
 Limit = Annotated[int, Parameter(ge=1, le=LARGEST_PAGE, description="Orders of a page.")]
 After = Annotated[
-    str | None, Parameter(pattern=_CURSOR, description="`next` of the page before, of the same list.")
+    str | None,
+    Parameter(
+        pattern=_CURSOR,
+        description="`next` of the page before, of the same list.",
+        examples=[Example(value="1795252482506386.b563feg7bdg3286ttjr67siej")],
+    ),
 ]
 
 
@@ -62,6 +86,14 @@ class OrderPage(Struct, frozen=True):
 
     orders: list[OrderSummary]
     next: str | None
+
+
+_PAGE = ResponseSpec(
+    OrderPage,
+    generate_examples=False,
+    description="A page, and in the `link` header the next one",
+    examples=[Example(value=PAGE)],
+)
 
 
 def list_route(reader: OrderReader) -> HTTPRouteHandler:
@@ -75,7 +107,7 @@ def list_route(reader: OrderReader) -> HTTPRouteHandler:
         description="At most one of `uid_prefix`, `track_number` and `customer_id`. A range of `received_at` "
         "goes with the last two; one of `date_created` (with `by`) with none of them.",
         tags=["orders"],
-        responses={400: WRONG, 503: UNAVAILABLE},
+        responses={200: _PAGE, 400: WRONG, 503: UNAVAILABLE},
     )
     async def orders(
         uid_prefix: UidPrefix = None,

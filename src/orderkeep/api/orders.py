@@ -7,10 +7,12 @@ from typing import Annotated, Any
 from litestar import HttpMethod, Request, Response, route
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import Example
 from litestar.params import Parameter
 from litestar.types import Method
 from litestar.types.internal_types import PathParameterDefinition
 
+from orderkeep.api.examples import ORDER
 from orderkeep.api.order_list import list_route
 from orderkeep.api.problems import UNAVAILABLE, WRONG, described, problem
 from orderkeep.cache.entry import body, etag
@@ -30,7 +32,9 @@ _HEADERS = {
 _OPAQUE = re.compile(r'(?:W/)?("[^"]*")')
 
 _ANSWERS = {
-    200: ResponseSpec(Order, generate_examples=False, description="The order"),
+    200: ResponseSpec(
+        Order, generate_examples=False, description="The order", examples=[Example(value=ORDER)]
+    ),
     304: ResponseSpec(None, generate_examples=False, description="The order that `if-none-match` names"),
     400: WRONG,
     404: described("There is no such order"),
