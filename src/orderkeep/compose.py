@@ -19,12 +19,14 @@ from orderkeep.api.guard import AllowedHosts, is_loopback
 from orderkeep.api.health import api_health_routes, ingest_health_routes
 from orderkeep.api.orders import order_routes
 from orderkeep.api.page import page_routes
+from orderkeep.api.posting import posting_route
 from orderkeep.api.rejects import reject_routes
 from orderkeep.api.server import address, listen, serve
 from orderkeep.cache.memory import MemoryCache
 from orderkeep.cache.read_through import ReadThrough
 from orderkeep.cache.warm import Warmer
 from orderkeep.errors import ConfigurationError, DatabaseWentBack
+from orderkeep.ingest.intake import Intake
 from orderkeep.ingest.pipeline import Pipeline
 from orderkeep.ingest.replay import Replay, Replayer, ReplayReport
 from orderkeep.ingest.retention import discarding
@@ -52,7 +54,7 @@ from orderkeep.supervise import Service, keep_all_up
 LISTS = 2
 """Connections of an API process for lists of orders and health, and as many for rejects."""
 HTTP_PATIENCE = 2.0
-"""Seconds that a replay over HTTP waits for a database that is away, before the answer is 503."""
+"""Seconds that a replay or an order over HTTP waits for a database that is away, before the answer is 503."""
 START_SECONDS = 10.0
 """How long a command waits at its start for a database that does not answer."""
 
@@ -115,6 +117,9 @@ async def run_api(settings: Settings, listener: socket.socket | None = None) -> 
     lists, newcomers = _reader(settings, LISTS), _reader(settings, 1)
     rejects = PostgresRejects(settings.read_url, LISTS, primary_url=settings.database_url)
     replayer = _http_replayer(settings)
+    intake = Intake(
+        PostgresWriter(settings.database_url), HTTP_PATIENCE
+    )  # connected when something is posted
     cache = MemoryCache(settings.cache_max_bytes, settings.cache_max_orders)
     orders = ReadThrough(reader, cache)
     warmer = Warmer(newcomers, cache)
@@ -122,6 +127,7 @@ async def run_api(settings: Settings, listener: socket.socket | None = None) -> 
     lane = FastLane(cache, orders.ask, hosts.allow)
     routes = [
         *order_routes(orders, lists),
+        posting_route(intake, cache),
         *api_health_routes(lists, cache, warmer, orders, lane, metrics),
         *reject_routes(rejects, replayer),
         *page_routes(),
@@ -135,7 +141,7 @@ async def run_api(settings: Settings, listener: socket.socket | None = None) -> 
         try:
             await _run_together(stop, warming, serving, leader=serving)
         finally:
-            for each in (reader, lists, newcomers, rejects, replayer):
+            for each in (reader, lists, newcomers, rejects, replayer, intake):
                 await each.close()
         log.info("stopped", role="api", finished=True)
 

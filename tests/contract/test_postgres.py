@@ -10,8 +10,9 @@ import pytest
 
 from orderkeep.errors import DatabaseUnavailable, DataRefused, Fatal, OutcomeUnknown, Transient
 from orderkeep.ingest.prepare import accept
+from orderkeep.storage.notifications import NOTIFICATION_BYTES
 from orderkeep.storage.postgres_reader import PostgresReader
-from orderkeep.storage.postgres_writer import NOTIFICATION_BYTES, PostgresWriter
+from orderkeep.storage.postgres_writer import PostgresWriter
 from orderkeep.storage.store import Batch, Position, Refused
 from tests.conftest import Database
 from tests.contract.conftest import meet_a_duplicate

@@ -13,6 +13,8 @@ from orderkeep.cache.entry import body
 from orderkeep.cache.memory import MemoryCache
 from orderkeep.cache.warm import Warmer
 from orderkeep.errors import DatabaseUnavailable, DatabaseWentBack, Fatal, Transient
+from orderkeep.ingest.intake import HTTP
+from orderkeep.ingest.prepare import accept
 from orderkeep.storage import postgres_lookout
 from orderkeep.storage.copy import ORDER_COLUMNS, order_rows
 from orderkeep.storage.postgres_confirmed import Confirmed
@@ -20,10 +22,11 @@ from orderkeep.storage.postgres_connection import connect, connect_and_tell, is_
 from orderkeep.storage.postgres_reader import PostgresReader
 from orderkeep.storage.postgres_rejects import PostgresRejects
 from orderkeep.storage.postgres_writer import PostgresWriter
-from orderkeep.storage.store import Batch, Refused
+from orderkeep.storage.store import Batch, Message, Refused
 from tests.conftest import INGEST, PASSWORD, READER, Database, drop_database, make_database
 from tests.orders import SOURCE, batch, message, order, orders_batch
 from tests.pair import Pair
+from tests.service import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -325,3 +328,19 @@ async def test_writers_stay_together(pair: Pair, database: Database) -> None:
     assert await writers[1].progress(SOURCE, "group") == {0: 4}
     for writer in writers:
         await writer.close()
+
+
+async def test_added_again_waits_for_the_standby(pair: Pair, writer: PostgresWriter) -> None:
+    """An order that is there already is not confirmed to who sends it again before the standby has it."""
+    added = [accept(Message(0, 0, order("a")))]
+    for expected in ("stored", "duplicate", "duplicate"):  # to read a row for the first time writes as well
+        assert await writer.add(HTTP, added) == [expected]
+    pair.synchronous(on=True)
+    pair.standby.pause()
+    again = asyncio.create_task(writer.add(HTTP, added))
+    sessions = "select count(*) from pg_stat_activity where wait_event = 'SyncRep'"
+    async with asyncio.timeout(60):
+        await asyncio.to_thread(wait_until, lambda: pair.primary.value(sessions), "it waits for the standby")
+    assert not again.done()
+    pair.standby.resume()
+    assert await again == ["duplicate"]

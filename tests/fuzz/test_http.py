@@ -14,11 +14,14 @@ from orderkeep.api.connections import Connections
 from orderkeep.api.fast_lane import FastLane, FastLaneProtocol
 from orderkeep.api.guard import AllowedHosts
 from orderkeep.api.orders import order_routes
+from orderkeep.api.posting import posting_route
 from orderkeep.api.protocol import BoundedProtocol
 from orderkeep.cache.read_through import ReadThrough
+from orderkeep.ingest.intake import Intake
 from orderkeep.observe.metrics import Metrics
 from tests.fuzz.corpus import corpus
 from tests.fuzz.examples import examples
+from tests.orders import order
 from tests.unit.test_fast_lane import FRAGMENTS, GET_ONE, LAST, UIDS, filled, say_by_wire
 
 CORPUS = corpus("http")
@@ -46,6 +49,7 @@ HEADERS = [
     b"X-Empty:",
     b"X-Folded: a\r\n b",
     b"Expect: 100-continue",
+    b"Content-Type: application/json",
 ]
 WRONG_HEADERS = [
     b"nonsense",
@@ -57,7 +61,15 @@ WRONG_HEADERS = [
     b"Transfer-Encoding: gzip",
     b"Connection: upgrade\r\nUpgrade: h2c",
 ]
-BODIES = [b"", b"x", b"GET /orders/one HTTP/1.1\r\nHost: localhost\r\n\r\n", b"y" * 5_000]
+BODIES = [
+    b"",
+    b"x",
+    b'{"order_uid": 1}',
+    order("one"),
+    order("one", locale="other"),
+    b"GET /orders/one HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"y" * 5_000,
+]
 
 
 @st.composite
@@ -103,7 +115,8 @@ class Servers:
         self._store, self._cache = self._runner.run(filled())
         hosts = AllowedHosts([])
         self._orders = ReadThrough(self._store, self._cache)
-        routes = order_routes(self._orders, self._store)
+        posting = posting_route(Intake(self._store, patience=0.0), self._cache)
+        routes = [*order_routes(self._orders, self._store), posting]
         app = create_app(routes, hosts, Metrics("api"))
         self._config = uvicorn.Config(app, log_config=None, ws="none", access_log=False)
         self._config.load()

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import httpx
@@ -63,6 +64,36 @@ def test_description(client: httpx.Client) -> None:
         place = document
         for step in reference.split("/"):
             place = place[step]
+
+
+def test_examples(client: httpx.Client) -> None:
+    """What the description shows works: the order can be posted, and found with each of the parameters."""
+    paths = client.get("/openapi.json").json()["paths"]
+    shown = paths["/orders"]["post"]["requestBody"]["content"]["application/json"]["examples"]["order"][
+        "value"
+    ]
+    posted = client.post("/orders", json=shown)
+    assert posted.status_code == 201
+    location = posted.headers["location"]
+    assert client.get(location).json() == shown
+    assert example(paths["/orders/{uid}"]["get"], "200", "application/json") == shown
+    assert example(paths["/orders"]["post"], "201", "application/json") == posted.json()
+    page = example(paths["/orders"]["get"], "200", "application/json")
+    for parameter in paths["/orders"]["get"]["parameters"]:
+        for given in parameter.get("examples", {}).values():
+            found = client.get("/orders", params={parameter["name"]: given["value"]})
+            assert found.status_code == 200, found.text
+            assert found.json().keys() == page.keys()
+    (line,) = client.get("/orders", params={"uid_prefix": "b563feg"}).json()["orders"]
+    assert line | {"received_at": ""} == page["orders"][0] | {"received_at": ""}
+    wrong = client.post("/orders", json={**shown, "sm_id": "99"}).json()
+    assert wrong.keys() == example(paths["/orders"]["post"], "422", "application/problem+json").keys()
+
+
+def example(operation: dict[str, Any], status: str, media_type: str) -> Any:
+    """The one that the description shows of an answer."""
+    (shown,) = operation["responses"][status]["content"][media_type]["examples"].values()
+    return shown["value"]
 
 
 @pytest.mark.parametrize("path", ["/", "/docs"])

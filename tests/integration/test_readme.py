@@ -1,5 +1,6 @@
 """What the documents show is done: every command and statement of the README, and the answers of the API."""
 
+import argparse
 import asyncio
 import json
 import os
@@ -209,13 +210,32 @@ def test_answers_of_the_api(service: Service, number: int) -> None:
     assert_like(answer, body.strip())
 
 
+CURL = argparse.ArgumentParser("curl")
+CURL.add_argument("-i", "--include", action="store_true")
+CURL.add_argument("-I", "--head", action="store_true")
+CURL.add_argument("-H", "--header", action="append", default=[])
+CURL.add_argument("--data-binary")
+CURL.add_argument("url")
+
+
 def ask_like_curl(url: str, command: str) -> httpx.Response:
-    program, *arguments, address = shlex.split(command)
+    """What curl would be answered; a command before it, such as sed, is run for what curl is to send."""
+    before, _, curl = command.rpartition(" | ")
+    program, *arguments = shlex.split(curl)
     assert program == "curl"
-    headers = dict(word.split(": ", 1) for word in arguments if not word.startswith("-"))
-    parts = urlsplit(address)
+    given = CURL.parse_args(arguments)
+    body = (
+        subprocess.run(shlex.split(before), cwd=ROOT, check=True, capture_output=True).stdout
+        if before
+        else b""
+    )
+    if given.data_binary and not before:
+        body = (ROOT / given.data_binary.removeprefix("@")).read_bytes()
+    method = "HEAD" if given.head else "POST" if body else "GET"
+    parts = urlsplit(given.url)
     path = f"{parts.path}?{parts.query}" if parts.query else parts.path
-    return httpx.request("HEAD" if "-I" in arguments else "GET", url + path, headers=headers)
+    headers = dict(header.split(": ", 1) for header in given.header)
+    return httpx.request(method, url + path, headers=headers, content=body)
 
 
 def assert_like(answer: httpx.Response, shown: str) -> None:

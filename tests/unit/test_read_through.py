@@ -158,3 +158,34 @@ async def test_failure(store: SlowStore, orders: ReadThrough) -> None:
     store.away = False
     assert await orders.get("a") is not None
     assert store.asked == {"a": 2}
+
+
+class LateStore(MemoryStore):
+    """A store that reads at once what is there, and answers when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = asyncio.Event()
+        self.queries = 0
+
+    async def orders(self, uids: Sequence[str]) -> list[StoredOrder]:
+        self.queries += 1
+        found = await super().orders(uids)
+        await self.open.wait()
+        return found
+
+
+async def test_stored_while_a_query_is_under_way(cache: MemoryCache) -> None:
+    """Who asks after an order was stored finds it, also while a query from before is under way."""
+    store = LateStore()
+    orders = ReadThrough(store, cache)
+    before = asyncio.create_task(orders.get("new"))
+    await settle()
+    await store.write(orders_batch([order("new")]))
+    after = [asyncio.create_task(orders.get("new")) for _ in range(20)]
+    await settle()
+    assert store.queries == 1
+    store.open.set()
+    assert await before is None
+    assert all(found and body(found.entry) == order("new") for found in await asyncio.gather(*after))
+    assert store.queries == 2

@@ -53,13 +53,19 @@ def is_loopback(name: str) -> bool:
         return False
 
 
-def json_body_only(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+def json_body_only(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
     """A body, if there is any, is JSON: a page of another site cannot send that unasked. Raises 415."""
     headers = connection.headers
-    has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+    if headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
+        json_only(connection, handler)
+
+
+def json_only(connection: ASGIConnection[Any, Any, Any, Any], _handler: BaseRouteHandler) -> None:
+    """What is sent is JSON, and says so. Raises 415."""
+    headers = connection.headers
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if has_body and media_type != "application/json":
-        raise HTTPException(status_code=415, detail="A body has to be application/json.")
+    if media_type != "application/json" or headers.get("content-encoding", "identity").lower() != "identity":
+        raise HTTPException(status_code=415, detail="A body has to be application/json, and not compressed.")
 
 
 class Guard:

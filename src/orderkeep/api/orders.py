@@ -1,31 +1,26 @@
-"""The routes of orders: one by id, and the newest."""
+"""The routes of orders: one by id; the list of them has its own module."""
 
 import asyncio
 import re
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from litestar import HttpMethod, Request, Response, get, route
-from litestar.exceptions import ValidationException
+from litestar import HttpMethod, Request, Response, route
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import Example
 from litestar.params import Parameter
 from litestar.types import Method
 from litestar.types.internal_types import PathParameterDefinition
-from msgspec import Struct
 
-from orderkeep.api.gate import Gate
+from orderkeep.api.examples import ORDER
+from orderkeep.api.order_list import list_route
 from orderkeep.api.problems import UNAVAILABLE, WRONG, described, problem
 from orderkeep.cache.entry import body, etag
 from orderkeep.cache.read_through import Found, ReadThrough
 from orderkeep.errors import DatabaseUnavailable
 from orderkeep.order import Order, is_uid
-from orderkeep.storage.store import OrderReader, OrderSummary
+from orderkeep.storage.store import OrderReader
 
-LARGEST_PAGE = 500
-LISTS = 16
-"""Lists that a process works on at a time: two connections answer them, the others wait."""
-LIST_SECONDS = 5.0
 READ_SECONDS = 8.0
 """How long the reading of one order may take; a statement may take five of these."""
 
@@ -34,13 +29,12 @@ _HEADERS = {
     "vary": "authorization",
     "x-content-type-options": "nosniff",
 }
-CURSOR_PATTERN = r"^[0-9]{1,17}\.(?!\.{1,2}$)[A-Za-z0-9._~:-]{1,128}$"
-"""Microseconds since 1970, and the uid of the order that a page ended with."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OPAQUE = re.compile(r'(?:W/)?("[^"]*")')
 
 _ANSWERS = {
-    200: ResponseSpec(Order, generate_examples=False, description="The order"),
+    200: ResponseSpec(
+        Order, generate_examples=False, description="The order", examples=[Example(value=ORDER)]
+    ),
     304: ResponseSpec(None, generate_examples=False, description="The order that `if-none-match` names"),
     400: WRONG,
     404: described("There is no such order"),
@@ -50,16 +44,8 @@ _ANSWERS = {
 Uid = Annotated[str, Parameter(description="The order's uid.", max_length=128)]
 
 
-class OrderPage(Struct, frozen=True):
-    """The newest orders first; `next` continues the list when given as `after`."""
-
-    orders: list[OrderSummary]
-    next: str | None
-
-
 def order_routes(orders: ReadThrough, reader: OrderReader) -> list[HTTPRouteHandler]:
     """The handlers, bound to where orders are read from: one by `orders`, lists by `reader`."""
-    gate = Gate("lists of orders", LISTS, LIST_SECONDS)
 
     @route(
         ["/orders/{uid:str}", "/order/{uid:str}"],
@@ -83,29 +69,7 @@ def order_routes(orders: ReadThrough, reader: OrderReader) -> list[HTTPRouteHand
     async def order_by_query(request: Request[Any, Any, Any], order_uid: Uid = "order") -> Response[Any]:
         return _answer(request, order_uid, await _read(orders, order_uid))
 
-    @get(
-        "/orders",
-        operation_id="orders",
-        summary="The newest orders",
-        tags=["orders"],
-        responses={400: WRONG, 503: UNAVAILABLE},
-    )
-    async def newest(
-        limit: Annotated[int, Parameter(ge=1, le=LARGEST_PAGE, description="Orders of a page.")] = 20,
-        after: Annotated[
-            str | None, Parameter(pattern=CURSOR_PATTERN, description="`next` of the page before.")
-        ] = None,
-    ) -> Response[OrderPage]:
-        start = _cursor(after) if after else None
-        async with gate.enter():
-            page = await reader.page(limit, start)
-        following = _after(page[-1]) if len(page) == limit else None
-        headers = {"cache-control": "no-store"}
-        if following:
-            headers["link"] = f'</orders?limit={limit}&after={following}>; rel="next"'
-        return Response(OrderPage(page, following), headers=headers)
-
-    return [order, order_by_query, newest]
+    return [order, order_by_query, list_route(reader)]
 
 
 async def _read(orders: ReadThrough, uid: str) -> Found | None:
@@ -139,17 +103,3 @@ def _matches(condition: str | None, tag: str) -> bool:
     if condition is None:
         return False
     return condition.strip() == "*" or tag in _OPAQUE.findall(condition)
-
-
-def _after(last: OrderSummary) -> str:
-    microseconds = (last.received_at - _EPOCH) // timedelta(microseconds=1)
-    return f"{microseconds}.{last.order_uid}"
-
-
-def _cursor(text: str) -> tuple[datetime, str]:
-    microseconds, dot, uid = text.partition(".")
-    if not (
-        microseconds.isascii() and microseconds.isdigit() and len(microseconds) < 18 and dot and is_uid(uid)
-    ):
-        raise ValidationException("`after` is not the `next` of a page")
-    return _EPOCH + timedelta(microseconds=int(microseconds)), uid

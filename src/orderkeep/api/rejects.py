@@ -5,7 +5,6 @@ from typing import Annotated
 from urllib.parse import urlencode
 
 from litestar import Response, get, post
-from litestar.exceptions import ValidationException
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import Parameter
@@ -13,11 +12,11 @@ from msgspec import Struct
 
 from orderkeep.api.gate import Gate
 from orderkeep.api.guard import json_body_only
-from orderkeep.api.orders import LARGEST_PAGE
+from orderkeep.api.order_list import LARGEST_PAGE
+from orderkeep.api.point_in_time import Since, Until, point_in_time
 from orderkeep.api.problems import UNAVAILABLE, WRONG, Problem, described, problem
 from orderkeep.errors import DatabaseUnavailable, NotAllowed, RejectKind, ServerUnavailable
 from orderkeep.ingest.replay import Replay, Replayer
-from orderkeep.moment import moment
 from orderkeep.reject_document import RejectDocument, document
 from orderkeep.storage.rejects import RejectFilter, RejectStore, RejectSummary
 
@@ -42,10 +41,6 @@ Topic = Annotated[
     str | None,
     Parameter(max_length=255, pattern=r"^[!-~]+$", description="Only of this topic."),
 ]
-Since = Annotated[
-    str | None, Parameter(max_length=64, description="Not older than: 1h, 7d, or a time of ISO 8601 (UTC).")
-]
-Until = Annotated[str | None, Parameter(max_length=64, description="Older than, written like `since`.")]
 
 
 class RejectPage(Struct, frozen=True):
@@ -78,7 +73,9 @@ def reject_routes(rejects: RejectStore, replayer: Replayer) -> list[HTTPRouteHan
         ] = None,
     ) -> Response[RejectPage]:
         now = datetime.now(UTC)
-        wanted = RejectFilter(kind, topic, _moment("since", since, now), _moment("until", until, now))
+        wanted = RejectFilter(
+            kind, topic, point_in_time("since", since, now), point_in_time("until", until, now)
+        )
         async with reading.enter():
             page = await rejects.page(wanted, limit, after)
         following = page[-1].id if len(page) == limit else None
@@ -129,13 +126,6 @@ def reject_routes(rejects: RejectStore, replayer: Replayer) -> list[HTTPRouteHan
         return Response(replayed, headers=_NO_STORE)
 
     return [newest, one, replay]
-
-
-def _moment(name: str, text: str | None, now: datetime) -> datetime | None:
-    try:
-        return None if text is None else moment(text, now)
-    except ValueError as error:
-        raise ValidationException(f"{name}: {error}") from None
 
 
 def _link(wanted: RejectFilter, limit: int, following: int) -> str:

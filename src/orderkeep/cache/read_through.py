@@ -32,6 +32,7 @@ class ReadThrough:
         self._cache = cache
         self._asked: dict[str, asyncio.Future[bytes | None]] = {}
         self._waiting: list[str] = []  # asked for, and in no query yet
+        self._sent: set[str] = set()  # asked for, and in a query
         self._querying: set[asyncio.Task[None]] = set()
         self._askers = 0
         self.hits = 0
@@ -49,8 +50,12 @@ class ReadThrough:
         if not is_uid(uid):
             return None
         self.misses += 1
+        # What was sent before may have seen the database before it was stored: who finds nothing, asks anew.
+        was_sent = uid in self._sent
         # Shielded: one asker who hangs up must not take the answer from the others.
         entry = await asyncio.shield(self.ask(uid))
+        if entry is None and was_sent:
+            entry = await asyncio.shield(self.ask(uid))
         return Found(entry, hit=False) if entry is not None else None
 
     def ask(self, uid: str) -> "asyncio.Future[bytes | None]":
@@ -81,6 +86,7 @@ class ReadThrough:
         """Read what is waited for, until nothing is."""
         while self._waiting:
             uids, self._waiting = self._waiting[:UIDS_A_QUERY], self._waiting[UIDS_A_QUERY:]
+            self._sent.update(uids)
             try:
                 entries = await self._read(uids)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is for those who asked
@@ -91,6 +97,8 @@ class ReadThrough:
             else:
                 for uid in uids:
                     self._asked.pop(uid).set_result(entries.get(uid))
+            finally:
+                self._sent.difference_update(uids)
 
     async def _read(self, uids: Sequence[str]) -> dict[str, bytes]:
         entries = {order.order_uid: render(order) for order in await self._reader.orders(uids)}

@@ -35,6 +35,8 @@ _MICROSECOND = timedelta(microseconds=1)
 _order_start = struct.Struct(">h").pack(len(ORDER_COLUMNS))
 _staged_start = struct.Struct(">hii").pack
 _origin = struct.Struct(">iiiiiq").pack
+_nowhere = struct.Struct(">iiii").pack
+_NULL = -1  # for the length of a field
 
 
 async def order_rows(accepted: Sequence[Accepted], source: int) -> AsyncIterator[bytes]:
@@ -44,24 +46,36 @@ async def order_rows(accepted: Sequence[Accepted], source: int) -> AsyncIterator
         parts: list[bytes] = []
         for row in accepted[start : start + _ROWS_A_CHUNK]:
             parts.append(_order_start)
-            _append_fields(parts, row, source)
+            message = row.message
+            _append_fields(parts, row, _origin(4, source, 4, message.partition, 8, message.position))
         yield b"".join(parts)
     yield _TRAILER
 
 
-async def staged_rows(accepted: Sequence[Accepted], source: int) -> AsyncIterator[bytes]:
-    """The bytes of a COPY into `STAGED_COLUMNS`; the ordinal of a row is its place in `accepted`."""
+async def staged_rows(
+    accepted: Sequence[Accepted], source: int, *, placed: bool = True
+) -> AsyncIterator[bytes]:
+    """The bytes of a COPY into `STAGED_COLUMNS`; the ordinal of a row is its place in `accepted`.
+
+    Unless they are `placed`, partition and position are null.
+    """
     yield _HEADER
     for start in range(0, len(accepted), _ROWS_A_CHUNK):
         parts: list[bytes] = []
         for ordinal, row in enumerate(accepted[start : start + _ROWS_A_CHUNK], start):
             parts.append(_staged_start(len(STAGED_COLUMNS), 4, ordinal))
-            _append_fields(parts, row, source)
+            message = row.message
+            origin = (
+                _origin(4, source, 4, message.partition, 8, message.position)
+                if placed
+                else _nowhere(4, source, _NULL, _NULL)
+            )
+            _append_fields(parts, row, origin)
         yield b"".join(parts)
     yield _TRAILER
 
 
-def _append_fields(parts: list[bytes], row: Accepted, source: int) -> None:
+def _append_fields(parts: list[bytes], row: Accepted, origin: bytes) -> None:
     uid = row.order_uid.encode()
     track_number = row.track_number.encode()
     customer_id = row.customer_id.encode()
@@ -80,7 +94,7 @@ def _append_fields(parts: list[bytes], row: Accepted, source: int) -> None:
             len(row.payload),
         ),
         row.payload,
-        _origin(4, source, 4, row.message.partition, 8, row.message.position),
+        origin,
     )
 
 

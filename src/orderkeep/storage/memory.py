@@ -1,17 +1,19 @@
 """A complete store in memory: for tests, and for reading how a store behaves without its SQL."""
 
 import asyncio
+import operator
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 
+from orderkeep.storage.search import ALL_ORDERS, OrderFilter, OrderSummary, Place
 from orderkeep.storage.store import (
     Accepted,
+    Addition,
     Batch,
     Gap,
     Message,
-    OrderSummary,
     Outcome,
     PartitionProgress,
     Position,
@@ -21,7 +23,7 @@ from orderkeep.storage.store import (
 )
 
 _CHUNK = 2_000
-_Origin = tuple[SourceIdentity, int, int]
+_Origin = tuple[SourceIdentity, int | None, int | None]
 RejectKey = tuple[_Origin, bytes]
 
 
@@ -51,10 +53,15 @@ class MemoryStore:
             counts[self._refuse(batch.source, refused, now)] += 1
         for partition, position in batch.progress.items():
             self._advance((batch.group, batch.source, partition), position, now)
-        for follower in self._followers:
-            if stored:
-                follower.put_nowait(stored)
+        self._tell(stored)
         return counts
+
+    async def add(self, source: SourceIdentity, accepted: Sequence[Accepted]) -> list[Addition]:
+        now = datetime.now(UTC)
+        additions = [self._add(source, one, now) for one in accepted]
+        kinds = zip(accepted, additions, strict=True)
+        self._tell([one.order_uid for one, addition in kinds if addition == "stored"])
+        return additions
 
     async def progress(self, source: SourceIdentity, group: str) -> dict[int, int]:
         return {
@@ -81,10 +88,18 @@ class MemoryStore:
         rows = ((uid, self._orders[uid]) for uid in dict.fromkeys(uids) if uid in self._orders)
         return [StoredOrder(uid, accepted.payload, received_at) for uid, (accepted, _, received_at) in rows]
 
-    async def page(self, limit: int, after: tuple[datetime, str] | None = None) -> list[OrderSummary]:
-        keys = sorted(((row[2], uid) for uid, row in self._orders.items()), reverse=True)
-        wanted = [key for key in keys if after is None or key < after][:limit]
-        return [_summary(self._orders[uid][0], received_at) for received_at, uid in wanted]
+    async def page(
+        self, limit: int, after: Place | None = None, wanted: OrderFilter = ALL_ORDERS
+    ) -> list[OrderSummary]:
+        lines = (_summary(accepted, received_at) for accepted, _, received_at in self._orders.values())
+        newest_first = wanted.uid_prefix is None
+        found = sorted(
+            (line for line in lines if _agrees(line, wanted)), key=wanted.place, reverse=newest_first
+        )
+        if after is not None:
+            comes_after = operator.lt if newest_first else operator.gt
+            found = [line for line in found if comes_after(wanted.place(line), after)]
+        return found[:limit]
 
     async def newest(self) -> AsyncGenerator[list[StoredOrder], None]:
         rows = sorted(self._orders.items(), key=lambda row: row[1][2], reverse=True)
@@ -137,6 +152,18 @@ class MemoryStore:
         reason = f"another order is stored under the uid {uid}"
         return self._refuse(source, Refused(accepted.message, "conflict", reason, uid), now)
 
+    def _add(self, source: SourceIdentity, accepted: Accepted, now: datetime) -> Addition:
+        known = self._orders.get(accepted.order_uid)
+        if known is None:
+            self._orders[accepted.order_uid] = (accepted, (source, None, None), now)
+            return "stored"
+        return "duplicate" if known[0].payload == accepted.payload else "conflict"
+
+    def _tell(self, stored: list[str]) -> None:
+        for follower in self._followers:
+            if stored:
+                follower.put_nowait(stored)
+
     def _refuse(self, source: SourceIdentity, refused: Refused, now: datetime) -> Outcome:
         key = _reject_key(source, refused.message)
         if key in self.rejects:
@@ -152,6 +179,17 @@ class MemoryStore:
 
 def _reject_key(source: SourceIdentity, message: Message) -> RejectKey:
     return (source, message.partition, message.position), sha256(message.payload or b"").digest()
+
+
+def _agrees(line: OrderSummary, wanted: OrderFilter) -> bool:
+    time = getattr(line, wanted.by)
+    return (
+        line.order_uid.startswith(wanted.uid_prefix or "")
+        and wanted.track_number in (None, line.track_number)
+        and wanted.customer_id in (None, line.customer_id)
+        and (wanted.since is None or time >= wanted.since)
+        and (wanted.until is None or time < wanted.until)
+    )
 
 
 def _summary(accepted: Accepted, received_at: datetime) -> OrderSummary:

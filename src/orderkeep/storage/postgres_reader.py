@@ -11,12 +11,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from orderkeep.errors import DatabaseUnavailable
+from orderkeep.storage.notifications import ORDERS_CHANNEL
 from orderkeep.storage.postgres_connection import ReadPool, close, connect, is_standby
 from orderkeep.storage.postgres_errors import translated
 from orderkeep.storage.postgres_hosts import Role
-from orderkeep.storage.postgres_writer import ORDERS_CHANNEL
 from orderkeep.storage.queries import QUERIES
-from orderkeep.storage.store import OrderSummary, PartitionProgress, StoredOrder
+from orderkeep.storage.search import ALL_ORDERS, OrderFilter, OrderSummary, Place
+from orderkeep.storage.store import PartitionProgress, StoredOrder
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -65,8 +66,10 @@ class PostgresReader:
             found += [StoredOrder(*row) for row in rows]
         return found
 
-    async def page(self, limit: int, after: tuple[datetime, str] | None = None) -> list[OrderSummary]:
-        rows, _ = await self._fetch(QUERIES["order_page"], *(after or (None, None)), limit)
+    async def page(
+        self, limit: int, after: Place | None = None, wanted: OrderFilter = ALL_ORDERS
+    ) -> list[OrderSummary]:
+        rows, _ = await self._fetch(*_page_query(limit, after, wanted))
         return [OrderSummary(*row) for row in rows]
 
     async def newest(self) -> AsyncGenerator[list[StoredOrder], None]:
@@ -170,6 +173,21 @@ async def _wait_or_check(connection: "Connection[Any]", woken: asyncio.Event) ->
                 await connection.execute(QUERIES["ping"], timeout=STATEMENT_SECONDS)
     if connection.is_closed():
         raise DatabaseUnavailable("PostgreSQL closed the connection that follows new orders")
+
+
+def _page_query(limit: int, after: Place | None, wanted: OrderFilter) -> tuple[str, *tuple[object, ...]]:
+    """The statement whose index answers the filter, and its arguments."""
+    place = after or (None,) * len(wanted.sorted_by)
+    if wanted.uid_prefix is not None:
+        return QUERIES["order_page_by_uid"], wanted.uid_prefix, *place, limit
+    common = wanted.since, wanted.until, *place, limit
+    if wanted.track_number is not None:
+        return QUERIES["order_page_of_track_number"], *common, wanted.track_number
+    if wanted.customer_id is not None:
+        return QUERIES["order_page_of_customer"], *common, wanted.customer_id
+    if wanted.by == "date_created":
+        return QUERIES["order_page_by_date_created"], *common
+    return QUERIES["order_page"], *common
 
 
 def _progress(

@@ -11,21 +11,27 @@ import asyncpg
 
 from orderkeep.errors import DatabaseUnavailable, DataRefused, OutcomeUnknown
 from orderkeep.storage.copy import ORDER_COLUMNS, STAGED_COLUMNS, order_rows, staged_rows
+from orderkeep.storage.notifications import ORDERS_CHANNEL, REJECTS_CHANNEL, joined
 from orderkeep.storage.postgres_confirmed import Confirmed, LastCommit
 from orderkeep.storage.postgres_connection import connect_and_tell, ended_when_lost
 from orderkeep.storage.postgres_errors import describe, translated
 from orderkeep.storage.postgres_hosts import HOST_SECONDS, Branch
 from orderkeep.storage.postgres_lookout import looking_around
 from orderkeep.storage.queries import QUERIES
-from orderkeep.storage.store import Accepted, Batch, Gap, Message, Outcome, Refused, SourceIdentity
+from orderkeep.storage.store import (
+    Accepted,
+    Addition,
+    Batch,
+    Gap,
+    Message,
+    Outcome,
+    Refused,
+    SourceIdentity,
+)
 
 if TYPE_CHECKING:
-    from asyncpg import Connection
+    from asyncpg import Connection, Record
 
-ORDERS_CHANNEL = "orderkeep_orders"
-REJECTS_CHANNEL = "orderkeep_rejects"
-NOTIFICATION_BYTES = 7_900
-"""PostgreSQL takes notifications of less than 8,000 bytes."""
 REASON_CHARACTERS = 1_000
 
 _uid = operator.attrgetter("order_uid")
@@ -63,6 +69,18 @@ class PostgresWriter:
                     await connection.execute("rollback")
                     self._staged_batches = _CLEAN_BATCHES
             return await self._write_staged(connection, batch, source)
+
+    async def add(self, source: SourceIdentity, accepted: Sequence[Accepted]) -> list[Addition]:
+        async with self._session() as connection:
+            source_id = await self._source_id(connection, source)
+            await connection.execute(QUERIES["begin_batch"])
+            rows = staged_rows(accepted, source_id, placed=False)
+            inserted, others = await _stage(connection, rows)
+            await connection.execute(QUERIES["write_something"])
+            await _notify(connection, [(ORDERS_CHANNEL, text) for text in joined(inserted)])
+            await self._commit(connection)
+            conflicts = {row["ordinal"] for row in others if not row["same_bytes"]}
+            return _additions(accepted, set(inserted), conflicts)
 
     async def progress(self, source: SourceIdentity, group: str) -> dict[int, int]:
         async with self._session() as connection:
@@ -118,14 +136,7 @@ class PostgresWriter:
     ) -> dict[Outcome, int]:
         """COPY beside orders, insert what is new, and compare the rest with what is there."""
         await connection.execute(QUERIES["begin_batch"])
-        await connection.copy_to_table(
-            "staged_orders",
-            source=staged_rows(batch.accepted, source),
-            columns=STAGED_COLUMNS,
-            format="binary",
-        )
-        inserted = [row["order_uid"] for row in await connection.fetch(QUERIES["insert_staged"])]
-        others = await connection.fetch(QUERIES["compare_staged"])
+        inserted, others = await _stage(connection, staged_rows(batch.accepted, source))
         conflicts = [_conflict(batch.accepted[row["ordinal"]]) for row in others if not row["same_bytes"]]
         counts: Counter[Outcome] = Counter(
             {
@@ -148,10 +159,10 @@ class PostgresWriter:
         counts: Counter[Outcome],
     ) -> None:
         """The rest of the transaction: rejects, progress, notifications, COMMIT."""
-        notices = [(ORDERS_CHANNEL, text) for text in _joined(uids)]
+        notices = [(ORDERS_CHANNEL, text) for text in joined(uids)]
         if refused:
             rejects = await self._insert_rejects(connection, refused, source, counts)
-            notices += [(REJECTS_CHANNEL, text) for text in _joined(rejects)]
+            notices += [(REJECTS_CHANNEL, text) for text in joined(rejects)]
         commit: LastCommit | None = None
         if batch.progress:
             partitions = sorted(batch.progress)
@@ -165,9 +176,7 @@ class PostgresWriter:
                 [batch.progress[partition].end for partition in partitions],
             )
             commit = LastCommit(batch.group, batch.source, *row) if row else None
-        if notices:
-            channels, texts = zip(*notices, strict=True)
-            await connection.execute(QUERIES["notify"], list(channels), list(texts))
+        await _notify(connection, notices)
         await self._commit(connection)
         if self._confirmed:
             self._confirmed.note(self._slot, self._branch, commit)
@@ -260,6 +269,33 @@ class PostgresWriter:
         return self._source_ids[source]
 
 
+async def _stage(
+    connection: "Connection[Any]", rows: AsyncIterator[bytes]
+) -> tuple[list[str], "list[Record]"]:
+    """Insert what is new: its uids, and how the rest compares with what is there."""
+    await connection.copy_to_table("staged_orders", source=rows, columns=STAGED_COLUMNS, format="binary")
+    inserted = [row["order_uid"] for row in await connection.fetch(QUERIES["insert_staged"])]
+    return inserted, await connection.fetch(QUERIES["compare_staged"])
+
+
+async def _notify(connection: "Connection[Any]", notices: Sequence[tuple[str, str]]) -> None:
+    if notices:
+        channels, texts = zip(*notices, strict=True)
+        await connection.execute(QUERIES["notify"], list(channels), list(texts))
+
+
+def _additions(accepted: Sequence[Accepted], inserted: set[str], conflicts: set[int]) -> list[Addition]:
+    """What became of each: of an inserted uid, the first in the order given is the one that was stored."""
+    additions: list[Addition] = []
+    for ordinal, uid in enumerate(map(_uid, accepted)):
+        if uid in inserted:
+            inserted.discard(uid)
+            additions.append("stored")
+        else:
+            additions.append("conflict" if ordinal in conflicts else "duplicate")
+    return additions
+
+
 async def _ask_source_id(connection: "Connection[Any]", source: SourceIdentity) -> int:
     # The second asking is for a row that another process inserted while the first one ran.
     for _ in range(2):
@@ -301,19 +337,3 @@ def _digest(message: Message) -> bytes:
 def _clean(reason: str) -> str:
     """Text that PostgreSQL takes, whatever garbage the reason quotes."""
     return reason[:REASON_CHARACTERS].encode(errors="backslashreplace").decode().replace("\0", "\\0")
-
-
-def _joined(words: Iterable[str]) -> list[str]:
-    """Words of ASCII joined by spaces, as few texts as fit into notifications."""
-    texts: list[str] = []
-    current: list[str] = []
-    size = 0
-    for word in words:
-        size += len(word) + 1
-        if size > NOTIFICATION_BYTES:
-            texts.append(" ".join(current))
-            current, size = [], len(word) + 1
-        current.append(word)
-    if current:
-        texts.append(" ".join(current))
-    return texts

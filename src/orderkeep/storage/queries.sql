@@ -58,6 +58,12 @@ where (stored.source, stored.partition, stored.position)
     or stored.payload::text <> staged.payload::text
 order by staged.ordinal;
 
+-- name: write_something
+-- A commit that wrote nothing waits for no standby: without this, an order that was there already could be
+-- confirmed to whoever sends it again, and be lost in a failover all the same. That emptying the staging table
+-- writes as well is an accident of its toast index (seen with 18.6).
+select pg_logical_emit_message(true, 'orderkeep', '');
+
 -- name: insert_rejects
 insert into rejected_messages
     (source, partition, position, key, headers, payload, sha256, kind, reason, order_uid)
@@ -145,11 +151,56 @@ select order_uid, payload, received_at from orders where order_uid = any($1::tex
 select order_uid, payload, received_at from orders order by received_at desc;
 
 -- name: order_page
--- Keyset pages, newest first: the row after the one that the page before ended with.
+-- Keyset pages, newest first: the row after the one that the page before ended with. Of this and the next four,
+-- every bound is an expression that is never null, so also a plan that is made for any values reads an index
+-- between two places: `$1 is null or …` would be a filter, and all rows of the index be read for it.
 select order_uid, track_number, customer_id, date_created, received_at
 from orders
-where $1::timestamptz is null or (received_at, order_uid) < ($1, $2::text collate "C")
+where received_at >= coalesce($1::timestamptz, '-infinity')
+  and received_at < coalesce($2::timestamptz, 'infinity')
+  and (received_at, order_uid) < (coalesce($3::timestamptz, 'infinity'), coalesce($4::text, '') collate "C")
 order by received_at desc, order_uid desc
+limit $5;
+
+-- name: order_page_of_track_number
+select order_uid, track_number, customer_id, date_created, received_at
+from orders
+where track_number collate "C" = $6::text
+  and received_at >= coalesce($1::timestamptz, '-infinity')
+  and received_at < coalesce($2::timestamptz, 'infinity')
+  and (received_at, order_uid) < (coalesce($3::timestamptz, 'infinity'), coalesce($4::text, '') collate "C")
+order by received_at desc, order_uid desc
+limit $5;
+
+-- name: order_page_of_customer
+select order_uid, track_number, customer_id, date_created, received_at
+from orders
+where customer_id collate "C" = $6::text
+  and received_at >= coalesce($1::timestamptz, '-infinity')
+  and received_at < coalesce($2::timestamptz, 'infinity')
+  and (received_at, order_uid) < (coalesce($3::timestamptz, 'infinity'), coalesce($4::text, '') collate "C")
+order by received_at desc, order_uid desc
+limit $5;
+
+-- name: order_page_by_date_created
+select order_uid, track_number, customer_id, date_created, received_at
+from orders
+where date_created >= coalesce($1::timestamptz, '-infinity')
+  and date_created < coalesce($2::timestamptz, 'infinity')
+  and (date_created, received_at, order_uid)
+      < (coalesce($3::timestamptz, 'infinity'), coalesce($4::timestamptz, 'infinity'),
+         coalesce($5::text, '') collate "C")
+order by date_created desc, received_at desc, order_uid desc
+limit $6;
+
+-- name: order_page_by_uid
+-- A uid is of characters below 127, so those that begin with a text are all before that text and chr(127).
+select order_uid, track_number, customer_id, date_created, received_at
+from orders
+where order_uid >= $1::text
+  and order_uid < $1::text || chr(127)
+  and order_uid > coalesce($2::text, '')
+order by order_uid
 limit $3;
 
 -- name: ingest_progress

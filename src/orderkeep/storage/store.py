@@ -10,9 +10,12 @@ from typing import Literal, NamedTuple, Protocol
 from msgspec import Struct
 
 from orderkeep.errors import RejectKind
+from orderkeep.storage.search import ALL_ORDERS, OrderFilter, OrderSummary, Place
 
 Outcome = Literal["stored", "duplicate", "rejected", "conflict", "redelivered"]
 """What became of a message. `redelivered` is one whose outcome was there already: it adds none."""
+Addition = Literal["stored", "duplicate", "conflict"]
+"""What became of an order that came from no broker."""
 
 
 class SourceIdentity(NamedTuple):
@@ -92,16 +95,6 @@ class StoredOrder(NamedTuple):
     received_at: datetime
 
 
-class OrderSummary(Struct, frozen=True):
-    """A line of the list of orders."""
-
-    order_uid: str
-    track_number: str
-    customer_id: str
-    date_created: datetime
-    received_at: datetime
-
-
 class PartitionProgress(Struct, frozen=True):
     """How far a consumer group has come in a partition; `lag` in messages, None when the end is not known."""
 
@@ -129,6 +122,13 @@ class OrderWriter(Protocol):
         batch; `OutcomeUnknown` included), `Fatal` when it is not.
         """
 
+    async def add(self, source: SourceIdentity, accepted: Sequence[Accepted]) -> list[Addition]:
+        """Store orders that came from no broker in one transaction: what became of each, in the order given.
+
+        Their places are not kept, nor is a conflict: it is for whoever sent it to know. When it returns, all
+        that is stored or a duplicate is committed. Raises as `write` does.
+        """
+
     async def progress(self, source: SourceIdentity, group: str) -> dict[int, int]:
         """The next position of each partition that the group has begun, as far as it is committed."""
 
@@ -153,8 +153,10 @@ class OrderReader(Protocol):
     async def orders(self, uids: Sequence[str]) -> list[StoredOrder]:
         """Those of `uids` that are stored, in any order."""
 
-    async def page(self, limit: int, after: tuple[datetime, str] | None = None) -> list[OrderSummary]:
-        """The newest orders, at most `limit`, after the (received_at, order_uid) that a page ended with."""
+    async def page(
+        self, limit: int, after: Place | None = None, wanted: OrderFilter = ALL_ORDERS
+    ) -> list[OrderSummary]:
+        """At most `limit` orders in the order of the filter, after the place that a page of it ended with."""
 
     def newest(self) -> AsyncGenerator[list[StoredOrder], None]:
         """Every order, newest first, in chunks, without holding more than a chunk. Close it when done."""
