@@ -30,6 +30,10 @@ class NatsWire:
         if self._unconfirmed >= 1_000:
             self.flush()
 
+    def send(self, subject: str, payload: bytes) -> None:
+        """Publish without waiting for anything, or to what is no stream."""
+        self._send(f"PUB {subject} {len(payload)}\r\n".encode() + payload + b"\r\n")
+
     def flush(self) -> None:
         """Wait until the stream has confirmed everything."""
         while self._unconfirmed:

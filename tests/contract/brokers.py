@@ -143,10 +143,15 @@ class JetStreamBroker:
         "status": (b"", None, ((b"Status", b"409"), (b"Description", b"Consumer Deleted"))),
     }
 
-    def __init__(self, server: NatsServer, subject: str) -> None:
+    def __init__(self, server: NatsServer, subject: str, *, make: bool = True) -> None:
         self.server, self.subject = server, subject
-        self.wire = NatsWire(server.port)
-        self.make_stream()
+        self.connect()
+        if make:
+            self.make_stream()
+
+    def connect(self) -> None:
+        """Over a new connection, as after a restart of the server."""
+        self.wire = NatsWire(self.server.port)
 
     def make_stream(self, **config: object) -> None:
         self.wire.ask(

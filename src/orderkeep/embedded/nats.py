@@ -74,7 +74,9 @@ class NatsServer(Server):
             "jetstream": {"store_dir": STORE},
             **self.settings,
         }
-        (self.data / SETTINGS).write_text(json.dumps(settings))  # JSON is a configuration file, too
+        (self.data / SETTINGS).write_text(
+            json.dumps(settings, ensure_ascii=False)  # which is a configuration file, too
+        )
         self._say(f"starting NATS on port {self.port}")
         return Child(
             [program, "-c", SETTINGS],
