@@ -88,7 +88,7 @@ async def _ingest(
     """Run the pipeline, and anew when the database has gone back. False when the deadline came first."""
     async with _retention(settings), _dead_letters(settings) as dead_letters:
         while True:
-            url, confirmed = settings.database_url, Confirmed()
+            url, confirmed = settings.database_url, Confirmed(shared=settings.source == "jetstream")
             writers = [PostgresWriter(url, slot, confirmed) for slot in range(settings.database_writers)]
             pipeline = Pipeline(
                 _source(settings),

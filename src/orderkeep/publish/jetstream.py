@@ -7,6 +7,7 @@ import time
 from collections import deque
 from concurrent.futures import Future
 from contextlib import suppress
+from functools import partial
 from typing import Final, NamedTuple
 
 import msgspec
@@ -25,9 +26,11 @@ BACK_PRESSURE_SECONDS: Final = 0.1
 MAX_UNCONFIRMED: Final = 4_000
 MAX_UNCONFIRMED_BYTES: Final = 32_000_000
 RETRY_SECONDS: Final = 0.2
+UNAVAILABLE: Final = 503
 
 
 class _Refusal(msgspec.Struct):
+    code: int = 0
     description: str = ""
 
 
@@ -191,7 +194,9 @@ class JetStreamPublisher:
         watching = asyncio.ensure_future(self._wake_when_lost(connection))
         try:
             with translated(connection, self._url):
-                await connection.subscribe(f"{inbox}.*", cb=self._confirm, pending_bytes_limit=0)
+                await connection.subscribe(
+                    f"{inbox}.*", cb=partial(self._confirm, connection), pending_bytes_limit=0
+                )
                 for number in list(self._under_way):
                     await self._publish(connection, inbox, number)
                 while not self._closing:
@@ -216,13 +221,15 @@ class JetStreamPublisher:
         headers = {"Nats-Msg-Id": f"{self._name}-{number}"}
         await connection.publish(self._subject, payload, f"{inbox}.{number}", headers)
 
-    async def _confirm(self, answer: Msg) -> None:
-        if answer.headers is not None and not answer.data:
-            self._failure = BrokerUnavailable(f"no stream takes the subject {self._subject!r} any more")
+    async def _confirm(self, connection: Connection, answer: Msg) -> None:
+        if not answer.data:
+            connection.lost.set()  # no stream takes the subject: JetStream ends, or has just begun
             return
         number = int(answer.subject.rpartition(".")[2])
         refused = msgspec.json.decode(answer.data, type=_Answer).error
-        if refused is not None:
+        if refused is not None and refused.code == UNAVAILABLE:
+            connection.lost.set()
+        elif refused is not None:
             self._failure = Fatal(f"the stream did not take a message: {refused.description}")
         elif (sent := self._under_way.pop(number, None)) is not None:
             self._confirmed.append(sent)

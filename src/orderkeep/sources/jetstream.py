@@ -27,7 +27,7 @@ START_SECONDS = 10.0
 CLOSE_SECONDS = 5.0
 RECONNECT_SECONDS = 0.5
 COMPLAINT_SECONDS = 10.0
-REMADE_SECONDS = 5.0
+REMADE_SECONDS = 2.0
 """For a consumer that is missing: another process may be making it anew."""
 POLL_SECONDS = 0.1
 

@@ -4,11 +4,11 @@ from typing import NamedTuple
 
 import structlog
 
-from orderkeep.errors import Fatal, OffsetGone
+from orderkeep.errors import BrokerUnavailable, Fatal, OffsetGone
 from orderkeep.sources.jetstream_deliveries import PARTITION
 from orderkeep.sources.jetstream_stream import ConsumerState, JetStreamStream, StreamState
 from orderkeep.sources.source import AcceptGap, Resume
-from orderkeep.storage.store import Gap
+from orderkeep.storage.store import Gap, SourceIdentity
 
 REMEDY = "to go on with what is there, and have the gap recorded, run `orderkeep ingest --accept-gap`"
 
@@ -40,7 +40,7 @@ class Beginning:
         Acknowledged is not stored: the database may have been restored, or have failed over, since. Raises
         `OffsetGone` when the stream lacks the position.
         """
-        known = (await self._resume(state.identity)).get(PARTITION)
+        known, state = await self._ask_both(stream, state.identity)
         position = await self._within(state, state.low if known is None else known)
         consumer = await stream.consumer()
         if consumer is None or not _begins_by(consumer, position) or consumer.delivered >= position:
@@ -53,10 +53,20 @@ class Beginning:
 
         It has looked at the database then; to look again would make it anew once more, and so on for ever.
         """
-        known = (await self._resume(state.identity)).get(PARTITION)
+        known, state = await self._ask_both(stream, state.identity)
         if known is None or not _begins_by(consumer, known) or not state.low <= known <= state.high:
             return await self.find(stream, state)
         return Begun(consumer, known, known=True, alone=consumer.delivered < known)
+
+    async def _ask_both(
+        self, stream: JetStreamStream, identity: SourceIdentity
+    ) -> tuple[int | None, StreamState]:
+        """The database's position, and only then the stream, which has to reach as far."""
+        known = (await self._resume(identity)).get(PARTITION)
+        state = await stream.state()
+        if state is None or state.identity != identity:
+            raise BrokerUnavailable(f"the stream {stream.name!r} is being made again")
+        return known, state
 
     async def _within(self, state: StreamState, position: int) -> int:
         """The position; when it is gone and that is accepted, where the stream begins."""
