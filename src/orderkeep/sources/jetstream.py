@@ -86,7 +86,8 @@ class JetStreamSource:
         self.stop()
         self._closing.set()
         if self._running is not None:
-            await asyncio.wait((self._running,), timeout=CLOSE_SECONDS)
+            if self._working:
+                await asyncio.wait((self._running,), timeout=CLOSE_SECONDS)
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
 
