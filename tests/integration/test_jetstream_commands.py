@@ -1,5 +1,6 @@
 """The commands on NATS JetStream: what they do, and what they say when something is wrong."""
 
+import base64
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,9 +96,9 @@ def test_published_once(tmp_path: Path, subject: str) -> None:
     start_or_skip(server)
     with server:
         server.create_stream(subject, subject)
-        sent: list[bytes] = []
+        confirmed: list[bytes] = []
         publisher = JetStreamPublisher(
-            server.url, subject, on_delivery=lambda message, _: sent.append(message.payload or b"")
+            server.url, subject, on_delivery=lambda message, _: confirmed.append(message.payload or b"")
         )
         messages = Mixture(1, 0.1)
         publish(publisher, messages, count=500)
@@ -111,9 +112,13 @@ def test_published_once(tmp_path: Path, subject: str) -> None:
             publisher.flush(60)
         publisher.close()
         wire = NatsWire(server.port)
-        state = wire.ask(f"STREAM.INFO.{subject}")["state"]
-        assert (publisher.delivered, publisher.failed, state["messages"]) == (1_700, 0, 1_700)
-        assert len(sent) == 1_700
+        assert wire.ask(f"STREAM.INFO.{subject}")["state"]["messages"] == 1_700
+        kept = [wire.ask(f"STREAM.MSG.GET.{subject}", {"seq": seq})["message"] for seq in range(1, 1_701)]
+        again = Mixture(1, 0.1)
+        sent = [next(again).payload or b"" for _ in range(1_700)]
+        assert [base64.b64decode(message.get("data", "")) for message in kept] == sent
+        assert sorted(confirmed) == sorted(sent)
+        assert (publisher.delivered, publisher.failed) == (1_700, 0)
 
 
 def test_what_a_killed_server_keeps(tmp_path: Path, subject: str) -> None:

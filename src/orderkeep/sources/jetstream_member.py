@@ -175,6 +175,8 @@ class JetStreamMember:
         with translated(self._connection, self._url):
             while True:
                 await self._deliveries.due.wait()
+                if self._answered.is_set():  # no request is open that would be told that the consumer is gone
+                    await self._check_consumer()
                 await self._send(self._deliveries.take_acknowledged(), _ACKNOWLEDGED)
 
     async def _keep_in_progress(self) -> None:
@@ -193,15 +195,19 @@ class JetStreamMember:
         looks = 0
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            consumer = await self._stream.consumer()
-            if consumer is None or consumer.created != self._consumer.created:
-                raise ConsumerChanged("another consumer is there now")
+            consumer = await self._check_consumer()
             self._deliveries.note_floor(consumer.floor, consumer.deliveries, at_rest=consumer.at_rest)
             looks += 1
             if looks % LOOKS_A_STREAM == 0:
                 state = await self._state()
                 if state.low > consumer.delivered + 1:
                     raise MessagesGone
+
+    async def _check_consumer(self) -> ConsumerState:
+        consumer = await self._stream.consumer()
+        if consumer is None or consumer.created != self._consumer.created:
+            raise ConsumerChanged("another consumer is there now")
+        return consumer
 
     async def _explain_holes(self) -> None:
         """Positions are missing before what waits: deleted one by one, or with all that came before them?"""
