@@ -13,7 +13,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from orderkeep.embedded import KafkaServer, PostgresServer, remove
+from orderkeep.embedded import KafkaServer, NatsServer, PostgresServer, remove
 from orderkeep.errors import Fatal
 from orderkeep.storage.migrate import migrate
 from tests.requirements import need
@@ -94,7 +94,24 @@ def kafka(servers_folder: Path) -> Iterator[KafkaServer]:
         server.stop()
 
 
-def start_or_skip(server: PostgresServer | KafkaServer) -> None:
+@pytest.fixture(scope="session")
+def nats(servers_folder: Path) -> Iterator[NatsServer]:
+    """NATS with JetStream."""
+    server = NatsServer(servers_folder / "nats")
+    start_or_skip(server)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def subject() -> str:
+    """A subject, and the name of a stream, that nobody else uses."""
+    return f"orders-{next(_numbers)}"
+
+
+def start_or_skip(server: PostgresServer | KafkaServer | NatsServer) -> None:
     """Start it; where it cannot be had, skip what asked for it by name, or fail where all is required."""
     try:
         server.start()

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,7 +21,8 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from orderkeep.errors import Rejected
 from orderkeep.order import decode
-from orderkeep.publish.kafka import MAX_MESSAGE_BYTES
+from orderkeep.publish.kafka import MAX_MESSAGE_BYTES, KafkaPublisher
+from orderkeep.publish.publisher import DeliveryCallback, Publisher
 from orderkeep.supervise import LAUNCHER
 
 PATIENCE = 100.0
@@ -172,14 +174,15 @@ class Service:
         self.api = self._process("api", ["api", "--http-port=0"])
         self.ingest = self._process("ingest", ["ingest"])
         self._others: list[Process] = []
-        self._producer = Producer(
-            {
-                "bootstrap.servers": brokers,
-                "linger.ms": 5,
-                "message.max.bytes": MAX_MESSAGE_BYTES,
-                "log_level": 0,
-            }
-        )
+
+    @cached_property
+    def _producer(self) -> Producer:
+        options = {"linger.ms": 5, "message.max.bytes": MAX_MESSAGE_BYTES, "log_level": 0}
+        return Producer({"bootstrap.servers": self.brokers, **options})
+
+    def publisher(self, on_delivery: DeliveryCallback) -> Publisher:
+        """What `orderkeep publish` would send with."""
+        return KafkaPublisher(self.brokers, self.topic, on_delivery=on_delivery)
 
     def start(self) -> None:
         self.start_ingest()

@@ -155,19 +155,11 @@ def audit(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = F
 
     from orderkeep.audit import audit as examine
     from orderkeep.audit import progress_bar
+    from orderkeep.compose import audited_topic
 
     settings = settings_in_force()
     with progress_bar(enabled=not as_json) as progress:
-        report = run(
-            examine(
-                brokers=settings.kafka_brokers,
-                kafka_options=settings.kafka_options,
-                topic=settings.kafka_topic,
-                group=settings.kafka_group,
-                database_url=settings.read_url,
-                progress=progress,
-            )
-        )
+        report = run(examine(audited_topic(settings), database_url=settings.read_url, progress=progress))
     print(msgspec.json.encode(report).decode() if as_json else "\n".join(report.lines()))
     if not report.clean:
         sys.exit(EXIT_FOUND)
@@ -192,7 +184,7 @@ def config(
 @app.command
 def demo(
     *,
-    broker: Literal["kafka"] = "kafka",
+    broker: Literal["kafka", "jetstream"] | None = None,
     duration: Annotated[str | None, Parameter(name="--for")] = None,
     rate: float = 200,
     bad: str = "2%",
@@ -200,14 +192,14 @@ def demo(
     as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
     data: Path = Path(".orderkeep/demo"),
 ) -> None:
-    """Start PostgreSQL, Apache Kafka, ingest, the API and a publisher, and watch them work.
+    """Start PostgreSQL, a broker, ingest, the API and a publisher, and watch them work.
 
     Examples: `orderkeep demo`, `orderkeep demo --for 20s --rate 1000 --json`, `orderkeep demo --reset`
 
     Parameters
     ----------
     broker
-        The broker to run on.
+        The broker to run on; without it Apache Kafka, or NATS JetStream where Kafka cannot be had.
     duration
         Stop after so long, such as 20s: restarts the API in the middle, and at the end audits the topic and
         reads back what was published.

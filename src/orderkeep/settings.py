@@ -35,7 +35,9 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True
     )
 
-    source: Literal["kafka"] = Field("kafka", description="The broker that orders come from.")
+    source: Literal["kafka", "jetstream"] = Field(
+        "kafka", description="The broker that orders come from: Apache Kafka, or NATS JetStream."
+    )
 
     database_url: str = Field(
         "postgresql://orderkeep@localhost:5432/orderkeep",
@@ -73,6 +75,19 @@ class Settings(BaseSettings):
         default_factory=dict,
         description='Any property of librdkafka as a JSON object, such as {"security.protocol": "ssl"}; '
         "those that the promise depends on are refused.",
+    )
+
+    nats_url: str = Field(
+        "nats://localhost:4222",
+        description="NATS servers, comma-separated: nats://user:password@host:port, nats://token@host:port; "
+        "tls:// insists on TLS.",
+    )
+    nats_subject: str = Field("orders", description="The subject that the stream takes, and to publish to.")
+    nats_stream: str = Field(
+        "orders", description="The stream of JetStream; made if missing, on disk and without limits."
+    )
+    nats_durable: str = Field(
+        "orderkeep", description="The durable consumer that all ingest processes share; made if missing."
     )
 
     ingest_host: str = Field("127.0.0.1", description="Address of ingest's own health and metrics.")
@@ -121,6 +136,13 @@ class Settings(BaseSettings):
             raise ValueError("a URL like postgresql://user:password@host:5432/database is expected")
         return value
 
+    @field_validator("nats_url")
+    @classmethod
+    def _is_nats_url(cls, value: str) -> str:
+        if not all(part.strip().startswith(("nats://", "tls://")) for part in value.split(",")):
+            raise ValueError("URLs like nats://user:password@host:4222 are expected, comma-separated")
+        return value
+
     @field_validator("kafka_dead_letter_topic")
     @classmethod
     def _is_another_topic(cls, value: str, info: ValidationInfo) -> str:
@@ -135,6 +157,11 @@ class Settings(BaseSettings):
             return json.loads(value) if isinstance(value, str) else value
         except ValueError:
             raise ValueError('a JSON object like {"security.protocol": "ssl"} is expected') from None
+
+    @property
+    def group(self) -> str:
+        """Under which name ingest acknowledges, and keeps its progress."""
+        return self.kafka_group if self.source == "kafka" else self.nats_durable
 
     @property
     def migrate_url(self) -> str:
@@ -180,6 +207,8 @@ def masked(settings: Settings) -> dict[str, Any]:
     for name, value in values.items():
         if isinstance(value, str) and "://" in value:
             values[name] = mask_url(value)
+    # A user without a password is a token.
+    values["nats_url"] = re.sub(r"(://).*@", r"\1***@", settings.nats_url)
     values["kafka_options"] = {
         name: "***" if re.search("password|secret|key|token|jaas", name) else value
         for name, value in settings.kafka_options.items()

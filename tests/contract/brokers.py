@@ -1,23 +1,41 @@
 """The brokers whose sources keep the contract: to add one, write a `Broker`, and name it in `BROKERS`."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from orderkeep.embedded import KafkaServer
+from orderkeep.embedded import KafkaServer, NatsServer
+from orderkeep.sources.jetstream import JetStreamSource
 from orderkeep.sources.kafka import KafkaSource
 from orderkeep.sources.memory import MemorySource, MemoryTopic
 from orderkeep.sources.source import Source
 from orderkeep.storage.store import Message
+from tests.nats_wire import NatsWire
 
 PARTITIONS = 4
 Headers = tuple[tuple[bytes, bytes | None], ...]
+Content = tuple[bytes | None, bytes | None, Headers]
+
+CONTENTS: dict[str, Content] = {
+    "tombstone": (None, b"key", ()),
+    "empty": (b"", b"", ()),
+    "every byte": (bytes(range(256)), bytes(range(256)), ((b"name", bytes(range(256))),)),
+    "headers": (b"x", None, ((b"a", b"1"), (b"a", None), (b"", b""), ("Ж".encode(), b"2"))),
+}
+"""Payload, key and headers of messages that are hard to carry."""
 
 
 class Broker(Protocol):
-    """A broker with one empty topic of `PARTITIONS` partitions."""
+    """A broker with one empty topic of `partitions` partitions, whose first position is `first`.
+
+    `contents` are those of `CONTENTS` that it can carry, or what comes closest.
+    """
+
+    partitions: int
+    first: int
+    contents: dict[str, Content]
 
     def publish(
         self,
@@ -37,6 +55,8 @@ class Broker(Protocol):
 
 
 class MemoryBroker:
+    partitions, first, contents = PARTITIONS, 0, CONTENTS
+
     def __init__(self) -> None:
         self._topic = MemoryTopic("orders", PARTITIONS)
 
@@ -59,6 +79,8 @@ class MemoryBroker:
 
 
 class KafkaBroker:
+    partitions, first, contents = PARTITIONS, 0, CONTENTS
+
     def __init__(self, server: KafkaServer, topic: str) -> None:
         self.server, self.topic = server, topic
         self.renew()
@@ -106,7 +128,58 @@ class KafkaBroker:
         return KafkaSource(self.server.bootstrap, self.topic, f"{group}-{self.topic}", options)
 
 
+class JetStreamBroker:
+    """A stream has no partitions, and a message neither a key nor a header without a value."""
+
+    partitions, first = 1, 1
+    contents: ClassVar[dict[str, Content]] = {
+        "empty": (b"", None, ()),
+        "every byte": (bytes(range(256)), None, ((b"name", bytes(set(range(33, 256)))),)),
+        "headers": (
+            b"x",
+            None,
+            ((b"a", b"1"), (b"a", b""), (b"", b""), ("Ж".encode(), b"2"), (b"\xff", b":\xff")),
+        ),
+        "status": (b"", None, ((b"Status", b"409"), (b"Description", b"Consumer Deleted"))),
+    }
+
+    def __init__(self, server: NatsServer, subject: str, *, make: bool = True) -> None:
+        self.server, self.subject = server, subject
+        self.connect()
+        if make:
+            self.make_stream()
+
+    def connect(self) -> None:
+        """Over a new connection, as after a restart of the server."""
+        self.wire = NatsWire(self.server.port)
+
+    def make_stream(self, **config: object) -> None:
+        self.wire.ask(
+            f"STREAM.CREATE.{self.subject}",
+            {"name": self.subject, "subjects": [self.subject], "storage": "file", **config},
+        )
+
+    def publish(
+        self,
+        payload: bytes | None,
+        partition: int = 0,  # noqa: ARG002 - there is one
+        *,
+        key: bytes | None = None,  # noqa: ARG002 - there is none
+        headers: Headers = (),
+    ) -> None:
+        self.wire.publish(self.subject, payload or b"", [(name, value or b"") for name, value in headers])
+
+    def flush(self) -> None:
+        self.wire.flush()
+
+    def source(self, group: str = "group") -> Source:
+        return JetStreamSource(self.server.url, self.subject, self.subject, group, ack_wait=2.0)
+
+
 BROKERS: dict[str, Callable[[pytest.FixtureRequest], Broker]] = {
     "memory": lambda _request: MemoryBroker(),
     "kafka": lambda request: KafkaBroker(request.getfixturevalue("kafka"), request.getfixturevalue("topic")),
+    "jetstream": lambda request: JetStreamBroker(
+        request.getfixturevalue("nats"), request.getfixturevalue("subject")
+    ),
 }

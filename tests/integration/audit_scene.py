@@ -16,7 +16,7 @@ import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from orderkeep.audit import AuditReport, audit
+from orderkeep.audit import AuditReport, KafkaTopic, audit
 from orderkeep.embedded import KafkaServer
 
 GROUP = "orderkeep"
@@ -146,14 +146,16 @@ class Scene:
 
     async def audit(self, **changes: object) -> AuditReport:
         """Audit the topic, with other arguments where they are given."""
-        arguments: dict[str, Any] = {
+        asked: dict[str, Any] = {
             "brokers": self.kafka.bootstrap,
             "kafka_options": {},
             "topic": self.topic,
             "group": GROUP,
             "database_url": self.url,
+            **changes,
         }
-        return await audit(**arguments | changes)
+        names = ("brokers", "kafka_options", "topic", "group")
+        return await audit(KafkaTopic(*(asked.pop(name) for name in names)), **asked)
 
 
 @asynccontextmanager

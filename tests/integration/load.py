@@ -7,7 +7,6 @@ from typing import Any, Self
 
 import httpx
 
-from orderkeep.publish.kafka import KafkaPublisher
 from orderkeep.publish.message import GeneratedMessage
 from orderkeep.publish.mixture import Mixture
 from orderkeep.publish.run import publish
@@ -58,9 +57,7 @@ class Load:
 
     def _publish(self) -> None:
         try:
-            publisher = KafkaPublisher(
-                self._service.brokers, self._service.topic, on_delivery=self._count_delivered
-            )
+            publisher = self._service.publisher(self._count_delivered)
             try:
                 publish(publisher, self._messages, rate=self._rate, stop=self._stop)
             finally:

@@ -100,6 +100,25 @@ def test_a_run_and_another(folder: Path, port: int) -> None:
     assert left_behind(folder) == []
 
 
+def test_where_kafka_cannot_be_had(folder: Path, port: int, tmp_path: Path) -> None:
+    """Without Kafka's jars the demo says so, and does all of it on JetStream; asked for Kafka, it ends."""
+    nowhere = dict.fromkeys(("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"), "http://127.0.0.1:9")
+    env = {**nowhere, "NO_PROXY": "", "no_proxy": "", "XDG_CACHE_HOME": str(tmp_path)}
+    arguments = ["demo", f"--http-port={port}", "--json", "--rate=300", "--bad=5%"]
+    without = Process(folder, "without", [*arguments, "--for=4s"], env)
+    without.launch()
+    report = report_of(without)
+    assert report["broker"] == "jetstream"
+    assert min(report[name] for name in ("published", "stored", "rejected", "get_checked", "restored")) > 0
+    assert "could not be fetched from Maven" in without.output()
+    assert "this demo runs on NATS JetStream" in without.output()
+    assert left_behind(folder) == []
+
+    asked = Process(folder, "asked", [*arguments, "--for=2s", "--broker=kafka"], env)
+    asked.launch()
+    assert asked.wait() == 3, asked.output()
+
+
 def test_interrupted(folder: Path, port: int) -> None:
     """Ctrl-C in the middle stops everything, with exit code 0, and leaves neither process nor port."""
     process = demo(folder, port)

@@ -185,6 +185,7 @@ def test_masked() -> None:
     settings = load(
         {
             "database_url": "postgresql://user:s3cret@host/database",
+            "nats_url": "nats://s3cret@one:4222,tls://user:s3cret@two:4222",
             "kafka_options": {
                 "sasl.password": "s3cret",
                 "ssl.key.pem": "s3cret",
@@ -205,6 +206,7 @@ def test_masked() -> None:
     ("name", "value"),
     [
         ("database_url", "mysql://user:s3cret@host/database"),
+        ("nats_url", "nats://one:4222,http://user:s3cret@host"),
         ("kafka_options", '["s3cret"]'),
         ("kafka_options", '{"sasl.password": "s3cret"'),
     ],

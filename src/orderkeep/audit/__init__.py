@@ -5,8 +5,22 @@ outcome in the database, by content. It shares nothing with the pipeline but the
 and the errors, so a mistake of the pipeline is not made twice. It writes nothing anywhere.
 """
 
+from .broker import AuditedTopic
+from .jetstream import JetStreamTopic
+from .kafka import KafkaTopic
 from .progress import progress_bar
 from .report import AuditReport, PartitionAudit, Problem
 from .run import audit
+from .topic import TopicState
 
-__all__ = ["AuditReport", "PartitionAudit", "Problem", "audit", "progress_bar"]
+__all__ = [
+    "AuditReport",
+    "AuditedTopic",
+    "JetStreamTopic",
+    "KafkaTopic",
+    "PartitionAudit",
+    "Problem",
+    "TopicState",
+    "audit",
+    "progress_bar",
+]

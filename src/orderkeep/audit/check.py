@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from orderkeep.errors import Rejected
 
-from .reader import Record
+from .broker import Record
 
 Outcome = Literal["stored", "duplicate", "rejected", "conflict", "missing", "wrong"]
 

@@ -78,7 +78,9 @@ def _columns(ranges: Ranges) -> tuple[list[int], list[int], list[int]]:
 
 
 @asynccontextmanager
-async def evidence_of(database_url: str, *, topic: str, incarnation: str) -> AsyncIterator[Evidence]:
+async def evidence_of(
+    database_url: str, *, kind: str, topic: str, incarnation: str
+) -> AsyncIterator[Evidence]:
     """Connect and find the source. Raises `Fatal` with what to do when the database cannot be read."""
     with explained():
         connection = await _connect(database_url)
@@ -88,7 +90,7 @@ async def evidence_of(database_url: str, *, topic: str, incarnation: str) -> Asy
             await connection.set_type_codec(
                 "json", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary"
             )
-            source = await connection.fetchval(QUERIES["source_id"], "kafka", topic, incarnation)
+            source = await connection.fetchval(QUERIES["source_id"], kind, topic, incarnation)
         yield Evidence(connection, source)
     finally:
         connection.terminate()  # it only read: no goodbye, and a cancelled query is not waited for

@@ -4,23 +4,20 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from orderkeep.errors import ConfigurationError, Fatal, Rejected
+from orderkeep.errors import Fatal, Rejected
 from orderkeep.order import decode
 
+from .broker import AuditedTopic, Record
 from .check import Place, judge_order, judge_refused
 from .evidence import Evidence, Ranges, evidence_of
 from .findings import Findings
-from .reader import Reader, Record
 from .report import AuditReport
-from .topic import TopicState, plan, survey
+from .topic import plan
 
 
 async def audit(
+    topic: AuditedTopic,
     *,
-    brokers: str,
-    kafka_options: Mapping[str, str],
-    topic: str,
-    group: str,
     database_url: str,
     since: Mapping[int, int] | None = None,
     until: Mapping[int, int] | None = None,
@@ -37,37 +34,30 @@ async def audit(
     while it is read, the database is not migrated, or one of the two servers cannot be reached.
     """
     begun = time.perf_counter()
-    state = await _survey(brokers, kafka_options, topic, group)
+    state = await asyncio.to_thread(topic.survey)
     spans = plan(state, since or {}, until or {})
     total = sum(span.length for span in spans)
     findings = Findings()
-    async with evidence_of(database_url, topic=topic, incarnation=state.incarnation) as evidence:
-        async with Reader(brokers, kafka_options, topic, spans) as reader:
+    names = {"kind": state.kind, "topic": state.topic, "incarnation": state.incarnation}
+    async with evidence_of(database_url, **names) as evidence:
+        async with topic.reader(spans) as reader:
             async for batch in reader.batches():
                 await _examine(batch, evidence, findings)
                 if progress:
                     progress(sum(reader.positions[span.partition] - span.first for span in spans), total)
-        later = await _survey(brokers, kafka_options, topic, group)
+        later = await asyncio.to_thread(topic.survey)
         if later.incarnation != state.incarnation:
-            raise Fatal(f"The topic {topic!r} was deleted and made again during the audit. Run it again.")
+            raise Fatal(
+                f"The topic {state.topic!r} was deleted and made again during the audit. Run it again."
+            )
         shortened = [span.partition for span in spans if later.low[span.partition] > span.first]
         if not state.compacted:
             whole = [span for span in spans if span.partition not in shortened]
             await _count_rows(evidence, findings, [(s.partition, s.first, s.next) for s in whole])
-        accepted = await evidence.accepted_gaps(group)
+        accepted = await evidence.accepted_gaps(topic.group)
     return findings.report(
-        state, group, spans, accepted=accepted, shortened=shortened, seconds=time.perf_counter() - begun
+        state, topic.group, spans, accepted=accepted, shortened=shortened, seconds=time.perf_counter() - begun
     )
-
-
-async def _survey(brokers: str, options: Mapping[str, str], topic: str, group: str) -> TopicState:
-    state = await asyncio.to_thread(survey, brokers, options, topic, group)
-    if not state.committed:
-        raise ConfigurationError(
-            f"The group {group!r} has acknowledged nothing of topic {topic!r}. "
-            "Run `orderkeep ingest` first, or set ORDERKEEP_KAFKA_GROUP."
-        )
-    return state
 
 
 async def _examine(batch: Sequence[Record], evidence: Evidence, findings: Findings) -> None:

@@ -33,15 +33,17 @@ _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # as
 class TopicState(NamedTuple):
     """A topic at one moment, by partition: `low` is the first offset that is left, `end` the one after the
     last that a reader of committed transactions gets, `committed` the group's, where it has one.
-    `compacted` is None when the broker does not tell.
+    `compacted` is None when the broker does not tell. `first` is where the very first message was.
     """
 
+    kind: str
     topic: str
     incarnation: str
     low: Mapping[int, int]
     end: Mapping[int, int]
     committed: Mapping[int, int]
     compacted: bool | None
+    first: int = 0
 
 
 class Span(NamedTuple):
@@ -92,6 +94,7 @@ def _survey(admin: AdminClient, consumer: Consumer, topic: str) -> TopicState:
     description = admin.describe_topics(TopicCollection([topic]), request_timeout=PATIENCE)[topic].result()
     partitions = [TopicPartition(topic, partition.id) for partition in description.partitions]
     return TopicState(
+        kind="kafka",
         topic=topic,
         incarnation=str(description.topic_id),
         low=_offsets(admin, partitions, _EARLIEST),
@@ -165,7 +168,7 @@ def options_explained() -> Iterator[None]:
 def plan(state: TopicState, since: Mapping[int, int], until: Mapping[int, int]) -> list[Span]:
     """What to read of each partition: from `since` or the beginning to `until` or the committed offset."""
     return [
-        _span(state, partition, since.get(partition, 0), until.get(partition))
+        _span(state, partition, since.get(partition, state.first), until.get(partition))
         for partition in sorted(state.low)
     ]
 

@@ -7,8 +7,8 @@ import time
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from orderkeep.audit import AuditReport, audit
-from orderkeep.audit.topic import TopicState, survey
+from orderkeep.audit import AuditReport, TopicState, audit
+from orderkeep.compose import audited_topic
 from orderkeep.settings import Settings
 
 SETTLE_SECONDS = 60.0
@@ -16,7 +16,7 @@ SETTLE_SECONDS = 60.0
 
 def topic_state(settings: Settings) -> TopicState:
     """Where the partitions of the topic begin and end, and what the group has acknowledged. Blocks."""
-    return survey(settings.kafka_brokers, settings.kafka_options, settings.kafka_topic, settings.kafka_group)
+    return audited_topic(settings).look()
 
 
 async def settle(settings: Settings) -> TopicState:
@@ -33,15 +33,7 @@ async def settle(settings: Settings) -> TopicState:
 
 async def audit_run(settings: Settings, since: Mapping[int, int], until: Mapping[int, int]) -> AuditReport:
     """The audit of what this run has published."""
-    return await audit(
-        brokers=settings.kafka_brokers,
-        kafka_options=settings.kafka_options,
-        topic=settings.kafka_topic,
-        group=settings.kafka_group,
-        database_url=settings.read_url,
-        since=since,
-        until=until,
-    )
+    return await audit(audited_topic(settings), database_url=settings.read_url, since=since, until=until)
 
 
 def read_back(url: str, digests: Mapping[str, bytes]) -> int:

@@ -29,9 +29,12 @@ LINE_SECONDS = 0.5
 
 
 class Demo(Struct, frozen=True, kw_only=True):
-    """What was asked for: `seconds` None runs until Ctrl-C; `rate` in messages a second, `bad` a share."""
+    """What was asked for; `broker` None is Kafka if it can be had, `seconds` None is until Ctrl-C.
 
-    broker: str
+    `rate` in messages a second, `bad` a share.
+    """
+
+    broker: str | None
     seconds: float | None
     rate: float
     bad: float
@@ -69,7 +72,7 @@ def run_demo(settings: Settings, demo: Demo, *, reset: bool) -> bool:
     def say(line: str) -> None:
         console.print(line, markup=False, soft_wrap=True)
 
-    with servers.running(settings, demo.data, say, reset=reset) as reached:
+    with servers.running(settings, demo.broker, demo.data, say, reset=reset) as reached:
         report = uvloop.run(_Run(reached, demo, console, listener).work())
     say("stopped; nothing is left running")
     if report is None:
@@ -172,7 +175,7 @@ class _Run:
             self._console.print(line, markup=False)
         self._console.print(f"{len(digests):,} orders read back, {wrong:,} not as they were sent")
         return DemoReport(
-            broker=self._demo.broker,
+            broker=self._settings.source,
             published=self._traffic.published,
             stored=report.stored,
             duplicate=report.duplicate,

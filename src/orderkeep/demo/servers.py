@@ -1,4 +1,4 @@
-"""The demo's own PostgreSQL and Kafka, and the settings that lead to them."""
+"""The demo's own PostgreSQL and broker, and the settings that lead to them."""
 
 import asyncio
 import secrets
@@ -6,9 +6,10 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
-from orderkeep.embedded import KafkaServer, PostgresServer, remove
-from orderkeep.errors import Fatal
+from orderkeep.embedded import KafkaServer, NatsServer, PostgresServer, remove
+from orderkeep.errors import Fatal, ServerUnavailable
 from orderkeep.settings import Settings
 from orderkeep.storage.migrate import migrate
 
@@ -20,20 +21,50 @@ DATABASE = "orderkeep"
 
 
 @contextmanager
-def running(settings: Settings, data: Path, say: Say, *, reset: bool) -> Iterator[Settings]:
-    """Start the servers, stop them at the end, and yield the settings that reach them. Raises `Fatal`."""
+def running(
+    settings: Settings, broker: str | None, data: Path, say: Say, *, reset: bool
+) -> Iterator[Settings]:
+    """Start the servers, stop them at the end, and yield the settings that reach them. Raises `Fatal`.
+
+    Without a `broker` it is Kafka, or JetStream where Kafka cannot be had.
+    """
     if reset:
-        remove(data / "postgres")
-        remove(data / "kafka")
+        for name in ("postgres", "kafka", "nats"):
+            remove(data / name)
     _make_folder(data)
     with ExitStack() as stack:
         postgres = stack.enter_context(PostgresServer(data / "postgres", say=say))
-        kafka = stack.enter_context(KafkaServer(data / "kafka", say=say))
-        kafka.create_topic(settings.kafka_topic, PARTITIONS)
-        # A demo that was killed is still a member of the group until its session ends, 45 s by default.
-        options = {"session.timeout.ms": 6_000, **settings.kafka_options}
-        reached = {"kafka_brokers": kafka.bootstrap, "kafka_options": options, **_provision(postgres)}
-        yield settings.model_copy(update=reached)
+        reached = _start_broker(stack, settings, broker, data, say)
+        yield settings.model_copy(update={**reached, **_provision(postgres)})
+
+
+def _start_broker(
+    stack: ExitStack, settings: Settings, broker: str | None, data: Path, say: Say
+) -> dict[str, Any]:
+    """The settings that lead to it."""
+    if broker == "jetstream":
+        return _start_nats(stack, settings, data, say)
+    try:
+        return _start_kafka(stack, settings, data, say)
+    except ServerUnavailable as error:
+        if broker == "kafka":
+            raise
+        say(f"{error} So this demo runs on NATS JetStream.")
+        return _start_nats(stack, settings, data, say)
+
+
+def _start_kafka(stack: ExitStack, settings: Settings, data: Path, say: Say) -> dict[str, Any]:
+    kafka = stack.enter_context(KafkaServer(data / "kafka", say=say))
+    kafka.create_topic(settings.kafka_topic, PARTITIONS)
+    # A demo that was killed is still a member of the group until its session ends, 45 s by default.
+    options = {"session.timeout.ms": 6_000, **settings.kafka_options}
+    return {"source": "kafka", "kafka_brokers": kafka.bootstrap, "kafka_options": options}
+
+
+def _start_nats(stack: ExitStack, settings: Settings, data: Path, say: Say) -> dict[str, Any]:
+    nats = stack.enter_context(NatsServer(data / "nats", say=say))
+    nats.create_stream(settings.nats_stream, settings.nats_subject)
+    return {"source": "jetstream", "nats_url": nats.url}
 
 
 def _provision(postgres: PostgresServer) -> dict[str, str]:

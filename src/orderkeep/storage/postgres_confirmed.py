@@ -31,13 +31,23 @@ class Confirmed:
     """Shared by the writers of a process: their last commits, what `progress` said when they began, and the
     branch that all of them write to."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, shared: bool = False) -> None:
+        """With `shared`, positions are also claimed on the strength of what other processes have confirmed.
+
+        Whether a new primary has that is not known here: arriving at one is a database that went back.
+        """
+        self._shared = shared
         self._last: dict[int, LastCommit | None] = {}
         self._told: dict[tuple[str, SourceIdentity], dict[int, int]] = {}
         self._branch: Branch | None = None
 
     def arrive(self, branch: Branch | None) -> None:
-        """A writer has connected to this branch; from now on nobody writes to another."""
+        """A writer has connected to this branch; from now on nobody writes to another.
+
+        Raises `DatabaseWentBack` when it is another one, and work is shared.
+        """
+        if self._shared and self._branch not in (None, branch):
+            raise DatabaseWentBack("another server is the primary: it may lack what others had confirmed")
         self._branch = branch
 
     def check_branch(self, branch: Branch | None) -> None:

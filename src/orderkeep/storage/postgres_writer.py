@@ -243,12 +243,12 @@ class PostgresWriter:
             connection.add_log_listener(self._note_warning)
             await connection.execute(QUERIES["prepare_writer"], timeout=HOST_SECONDS)
             await connection.execute(QUERIES["make_staging"], timeout=HOST_SECONDS)
+            if self._confirmed:
+                self._confirmed.arrive(self._branch)
         except BaseException:
             connection.terminate()
             raise
         self._checked = False
-        if self._confirmed:
-            self._confirmed.arrive(self._branch)
         self._source_ids.clear()  # another server, or the same one restored, may number them otherwise
         return connection
 
