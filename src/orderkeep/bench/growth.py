@@ -28,6 +28,8 @@ SQL = load(files("orderkeep.bench").joinpath("growth.sql").read_text())
 ASKED = 20_000
 """Different orders that are asked for, at random; and as many pages."""
 SECONDS = 5
+READERS, LISTERS = 64, 8
+"""Connections for the one and for the other: of more lists than wait for PostgreSQL, the rest are 503."""
 CONNECTIONS = 2
 PORTION = 100_000
 """Orders of one transaction of the loader."""
@@ -64,8 +66,8 @@ def measure(orders: int, folder: Path, display: Display, *, stored: int) -> Resu
             for n in range(ROUNDS)
         ]
         compare = functools.partial(_compare, found, (small, large), display)
-        compare("reads", "requests/s", lambda table: _wrk(table, _order_paths, folder))
-        compare("pages", "requests/s", lambda table: _wrk(table, _page_paths, folder))
+        compare("reads", "requests/s", lambda table: _wrk(table, _order_paths, READERS, folder))
+        compare("pages", "requests/s", lambda table: _wrk(table, _page_paths, LISTERS, folder))
         compare("ingest", "orders/s", lambda table: _ingest(table, topics, kafka.bootstrap, folder))
         display.say("starting the API anew")
         starts = [_first_answer(large, folder, f"start_{n}") for n in range(ROUNDS)]
@@ -155,12 +157,14 @@ def _page_paths(table: Table) -> Iterator[str]:
         yield f"/orders?after={round(at * 1e6)}.0"
 
 
-def _wrk(table: Table, make: Callable[[Table], Iterator[str]], folder: Path) -> Callable[[str], float]:
+def _wrk(
+    table: Table, make: Callable[[Table], Iterator[str]], connections: int, folder: Path
+) -> Callable[[str], float]:
     paths = folder / f"paths_{table.name}{make.__name__}"
     paths.write_text("".join(f"{path}\n" for path in make(table)))
 
     def run(name: str) -> float:
-        load = web.load(f"wrk_{name}", table.api, paths, SECONDS, folder)
+        load = web.load(f"wrk_{name}", table.api, paths, SECONDS, folder, connections=connections)
         if load.lost + load.refused:
             raise Fatal(f"{name}: {load.lost + load.refused:,} of {load.requests:,} requests had no answer")
         return load.rate

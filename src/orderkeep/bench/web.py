@@ -97,10 +97,17 @@ def nginx(body_bytes: int, folder: Path) -> Iterator[str]:
 
 
 def load(
-    name: str, url: str, paths: Path, seconds: int, folder: Path, *, headers: Sequence[str] = ()
+    name: str,
+    url: str,
+    paths: Path,
+    seconds: int,
+    folder: Path,
+    *,
+    headers: Sequence[str] = (),
+    connections: int = CONNECTIONS,
 ) -> Load:
-    """Ask for the paths of a file for so long, over `CONNECTIONS` kept connections of one thread."""
-    options = ["-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-s", str(SCRIPT)]
+    """Ask for the paths of a file for so long, over kept connections of one thread."""
+    options = ["-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(SCRIPT)]
     options += [f"-H{header}" for header in headers]
     with running(name, [_found("wrk"), *options, url, "--", str(paths)], folder) as program:
         said = program.wait(seconds + _WORDS_SECONDS)
