@@ -17,7 +17,7 @@ from tests.fuzz.corpus import corpus
 from tests.orders import MODEL_POST, document, order
 from tests.service import Service, wait_until
 
-from .api_scene import api_only
+from .api_scene import api_only, connect
 
 PROCESSED = {"message": "Order processed and saved successfully"}
 JSON = {"content-type": "application/json"}
@@ -148,6 +148,22 @@ def test_refused(api: Service, database: Database) -> None:
         check_problem(post(api, order("refused") + b" " * (size - len(order("refused")))), 413)
     assert kept(database) == before
     assert CLIENT.get(f"{api.url}/orders/refused").status_code == 404
+
+
+def test_half_a_body(api: Service, database: Database) -> None:
+    """Who hangs up within the body has made a mistake, and not the service; nothing is kept of it."""
+    before = kept(database)
+    whole = order("half")
+    with connect(api) as connection:
+        connection.sendall(
+            b"POST /orders HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n%b" % (len(whole), whole[:-1])
+        )
+    wait_until(
+        lambda: 'route="/orders",status="400"' in CLIENT.get(f"{api.url}/metrics").text, "it is counted"
+    )
+    assert 'status="500"' not in CLIENT.get(f"{api.url}/metrics").text
+    assert kept(database) == before
 
 
 def test_many_at_once(api: Service, database: Database) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from litestar import Request, Response, post
+from litestar.exceptions import InternalServerException
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example, OpenAPIMediaType, Operation, Reference, RequestBody
@@ -117,7 +118,10 @@ def posting_route(intake: Intake, cache: Cache) -> HTTPRouteHandler:
         },
     )
     async def post_order(request: Request[Any, Any, Any]) -> Response[Posted] | Response[Problem]:
-        payload = await request.body()
+        try:
+            payload = await request.body()
+        except InternalServerException:  # Litestar's word for a client that has gone
+            return problem(400, "The body did not arrive whole.")
         try:
             async with taking.enter():
                 taken = await intake.take(payload)

@@ -39,7 +39,8 @@ def wrong_fields(payload: bytes, refusal: Rejected) -> list[WrongField]:
         return [_first(refusal)]
     found = dict(islice(_faults(document), MOST_FIELDS))
     first = _first(refusal)
-    found.setdefault(first.path, first.reason)
+    if len(found) < MOST_FIELDS:
+        found.setdefault(first.path, first.reason)
     return [WrongField(path, reason) for path, reason in found.items()]
 
 
