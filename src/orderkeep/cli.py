@@ -155,7 +155,7 @@ def audit(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = F
 
     from orderkeep.audit import audit as examine
     from orderkeep.audit import progress_bar
-    from orderkeep.compose import audited_topic
+    from orderkeep.brokers import audited_topic
 
     settings = settings_in_force()
     with progress_bar(enabled=not as_json) as progress:

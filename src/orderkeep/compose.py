@@ -1,4 +1,4 @@
-"""The composition root: the only module that knows which adapter goes where."""
+"""The composition root: which adapter goes where. Those of the brokers are chosen in `brokers.py`."""
 
 import asyncio
 import secrets
@@ -22,7 +22,7 @@ from orderkeep.api.page import page_routes
 from orderkeep.api.posting import posting_route
 from orderkeep.api.rejects import reject_routes
 from orderkeep.api.server import address, listen, serve
-from orderkeep.audit import AuditedTopic, JetStreamTopic, KafkaTopic
+from orderkeep.brokers import dead_letters_of, make_publisher, source_of
 from orderkeep.cache.memory import MemoryCache
 from orderkeep.cache.read_through import ReadThrough
 from orderkeep.cache.warm import Warmer
@@ -35,17 +35,10 @@ from orderkeep.ingest.retry import within
 from orderkeep.observe.ingest import IngestObserver
 from orderkeep.observe.metrics import Metrics
 from orderkeep.publish.given import file_messages, line_messages
-from orderkeep.publish.jetstream import JetStreamPublisher
-from orderkeep.publish.kafka import KafkaPublisher
 from orderkeep.publish.message import GeneratedMessage
 from orderkeep.publish.mixture import Mixture
-from orderkeep.publish.publisher import DeliveryCallback, Publisher
 from orderkeep.publish.run import PublishReport, publish
 from orderkeep.settings import Settings, environment
-from orderkeep.sources.jetstream import JetStreamSource
-from orderkeep.sources.kafka import KafkaSource
-from orderkeep.sources.kafka_dead_letters import KafkaDeadLetters
-from orderkeep.sources.source import Source
 from orderkeep.storage.migrate import check_migrated
 from orderkeep.storage.postgres_confirmed import Confirmed
 from orderkeep.storage.postgres_reader import PostgresReader
@@ -88,12 +81,12 @@ async def _ingest(
     settings: Settings, observer: IngestObserver, stop: asyncio.Event, *, accept_gaps: bool
 ) -> bool:
     """Run the pipeline, and anew when the database has gone back. False when the deadline came first."""
-    async with _retention(settings), _dead_letters(settings) as dead_letters:
+    async with _retention(settings), dead_letters_of(settings) as dead_letters:
         while True:
             url, confirmed = settings.database_url, Confirmed(shared=settings.source == "jetstream")
             writers = [PostgresWriter(url, slot, confirmed) for slot in range(settings.database_writers)]
             pipeline = Pipeline(
-                _source(settings),
+                source_of(settings),
                 writers,
                 settings.group,
                 observer,
@@ -257,29 +250,6 @@ async def _by_id(rejects: RejectStore, reject_ids: Sequence[int]) -> AsyncIterat
             yield reject
 
 
-def make_publisher(settings: Settings, on_delivery: DeliveryCallback | None = None) -> Publisher:
-    """A publisher to the broker of the settings. Blocks until it answers; raises `Fatal`."""
-    if settings.source == "jetstream":
-        return JetStreamPublisher(settings.nats_url, settings.nats_subject, on_delivery=on_delivery)
-    return KafkaPublisher(
-        settings.kafka_brokers,
-        settings.kafka_topic,
-        options=settings.kafka_options,
-        on_delivery=on_delivery,
-    )
-
-
-def audited_topic(settings: Settings) -> AuditedTopic:
-    """What an audit reads again. Nothing is connected yet."""
-    if settings.source == "jetstream":
-        return JetStreamTopic(
-            settings.nats_url, settings.nats_stream, settings.nats_subject, settings.nats_durable
-        )
-    return KafkaTopic(
-        settings.kafka_brokers, settings.kafka_options, settings.kafka_topic, settings.kafka_group
-    )
-
-
 def refuse_exposure(settings: Settings) -> None:
     """Raises `ConfigurationError` when orders would be served to a network that nothing keeps out."""
     if settings.http_protected and not is_loopback(settings.http_host):
@@ -329,38 +299,6 @@ async def _run_together(
     for part in parts:
         if not part.cancelled():
             part.result()
-
-
-def _source(settings: Settings) -> Source:
-    if settings.source == "jetstream":
-        return JetStreamSource(
-            settings.nats_url, settings.nats_stream, settings.nats_subject, settings.nats_durable
-        )
-    return KafkaSource(
-        settings.kafka_brokers,
-        settings.kafka_topic,
-        settings.kafka_group,
-        settings.kafka_options,
-        # A dead letter is delivered after its reject is committed, and only then acknowledged.
-        unless_acknowledged=bool(settings.kafka_dead_letter_topic),
-    )
-
-
-@asynccontextmanager
-async def _dead_letters(settings: Settings) -> AsyncIterator[KafkaDeadLetters | None]:
-    """Raises `Fatal` when the topic that is asked for cannot be used."""
-    if not settings.kafka_dead_letter_topic:
-        yield None
-        return
-    if settings.source != "kafka":
-        raise ConfigurationError("ORDERKEEP_KAFKA_DEAD_LETTER_TOPIC is for ORDERKEEP_SOURCE=kafka alone")
-    brokers, topic = settings.kafka_brokers, settings.kafka_dead_letter_topic
-    dead_letters = KafkaDeadLetters(brokers, topic, settings.kafka_options)
-    await dead_letters.open()
-    try:
-        yield dead_letters
-    finally:
-        dead_letters.close()
 
 
 def _retention(settings: Settings) -> AbstractAsyncContextManager[None]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from orderkeep.audit import AuditReport, TopicState, audit
-from orderkeep.compose import audited_topic
+from orderkeep.brokers import audited_topic
 from orderkeep.settings import Settings
 
 SETTLE_SECONDS = 60.0

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from msgspec import Struct
 
-from orderkeep.compose import make_publisher
+from orderkeep.brokers import make_publisher
 from orderkeep.errors import OrderkeepError
 from orderkeep.publish.message import GeneratedMessage
 from orderkeep.publish.mixture import Mixture

@@ -1,0 +1,71 @@
+"""Which adapters stand for the broker that the settings name: to read it, to send to it, to audit it."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from orderkeep.audit import AuditedTopic, JetStreamTopic, KafkaTopic
+from orderkeep.errors import ConfigurationError
+from orderkeep.publish.jetstream import JetStreamPublisher
+from orderkeep.publish.kafka import KafkaPublisher
+from orderkeep.publish.publisher import DeliveryCallback, Publisher
+from orderkeep.settings import Settings
+from orderkeep.sources.jetstream import JetStreamSource
+from orderkeep.sources.kafka import KafkaSource
+from orderkeep.sources.kafka_dead_letters import KafkaDeadLetters
+from orderkeep.sources.source import Source
+
+
+def source_of(settings: Settings) -> Source:
+    """What ingest reads. Nothing is connected yet."""
+    if settings.source == "jetstream":
+        return JetStreamSource(
+            settings.nats_url, settings.nats_stream, settings.nats_subject, settings.nats_durable
+        )
+    return KafkaSource(
+        settings.kafka_brokers,
+        settings.kafka_topic,
+        settings.kafka_group,
+        settings.kafka_options,
+        # A dead letter is delivered after its reject is committed, and only then acknowledged.
+        unless_acknowledged=bool(settings.kafka_dead_letter_topic),
+    )
+
+
+@asynccontextmanager
+async def dead_letters_of(settings: Settings) -> AsyncIterator[KafkaDeadLetters | None]:
+    """Where ingest delivers what it keeps aside, if asked to. Raises `Fatal` when that cannot be used."""
+    if not settings.kafka_dead_letter_topic:
+        yield None
+        return
+    if settings.source != "kafka":
+        raise ConfigurationError("ORDERKEEP_KAFKA_DEAD_LETTER_TOPIC is for ORDERKEEP_SOURCE=kafka alone")
+    brokers, topic = settings.kafka_brokers, settings.kafka_dead_letter_topic
+    dead_letters = KafkaDeadLetters(brokers, topic, settings.kafka_options)
+    await dead_letters.open()
+    try:
+        yield dead_letters
+    finally:
+        dead_letters.close()
+
+
+def make_publisher(settings: Settings, on_delivery: DeliveryCallback | None = None) -> Publisher:
+    """A publisher to the broker. Blocks until it answers; raises `Fatal`."""
+    if settings.source == "jetstream":
+        return JetStreamPublisher(settings.nats_url, settings.nats_subject, on_delivery=on_delivery)
+    return KafkaPublisher(
+        settings.kafka_brokers,
+        settings.kafka_topic,
+        options=settings.kafka_options,
+        on_delivery=on_delivery,
+    )
+
+
+def audited_topic(settings: Settings) -> AuditedTopic:
+    """What an audit reads again. Nothing is connected yet."""
+    if settings.source == "jetstream":
+        return JetStreamTopic(
+            settings.nats_url, settings.nats_stream, settings.nats_subject, settings.nats_durable
+        )
+    return KafkaTopic(
+        settings.kafka_brokers, settings.kafka_options, settings.kafka_topic, settings.kafka_group
+    )
