@@ -194,14 +194,17 @@ class KafkaMember:
 
     def _is_good(self, message: KafkaMessage) -> bool:
         error, partition = message.error(), message.partition() or 0
+        held = self._assignment.holds(partition)
         if error is None:
-            return self._assignment.holds(partition)
+            return held
         if kafka_client.is_end(error):
-            self._ends[partition] = message.offset() or 0
+            if held:  # what was on its way may be of a partition that is lost meanwhile
+                self._ends[partition] = message.offset() or 0
         elif kafka_client.is_no_topic(error):
             log.warning("topic_missing", topic=self._topic)
         elif kafka_client.is_offset_gone(error):
-            self._gone = partition  # looked at when what came before it is handed over
+            if held:
+                self._gone = partition  # looked at when what came before it is handed over
         else:
             self._note_error(error)
             self._raise_failure()
@@ -269,6 +272,8 @@ class KafkaMember:
         self._carried = [message for message in self._carried if message.partition() not in gone]
         self._ends = {partition: end for partition, end in self._ends.items() if partition not in gone}
         self._unheard_of -= gone
+        if self._gone in gone:
+            self._gone = None
         if self._incremental:
             consumer.incremental_unassign(partitions)
         else:
