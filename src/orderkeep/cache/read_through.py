@@ -15,7 +15,7 @@ WAITING_READS = 512
 WAITING_ASKERS = 768
 """Requests that may wait for the database at a time, for whatever uids: fewer than the API lets in."""
 QUERIES = 2
-"""Queries at a time: what is asked meanwhile goes with the next one. By `orderkeep bench misses`."""
+"""Queries at a time: what is asked meanwhile goes with the next one. Other numbers were not measured."""
 UIDS_A_QUERY = 64
 
 
