@@ -126,6 +126,21 @@ async def fatal(source: Source, known: Ledger) -> Fatal:
     raise AssertionError("the source ended without an error")
 
 
+async def taken(sources: Sequence[Source], count: int) -> list[tuple[Source, Fetched]]:
+    """What the sources hand out, whoever gets it, until it is so many messages."""
+    batches: list[tuple[Source, Fetched]] = []
+
+    async def take(source: Source) -> None:
+        while (fetched := await source.fetch()) is not None:
+            batches.append((source, fetched))
+
+    taking = [asyncio.create_task(take(source)) for source in sources]
+    await until(lambda: sum(len(fetched.messages) for _, fetched in batches) == count)
+    for each in taking:
+        each.cancel()
+    return batches
+
+
 @asynccontextmanager
 async def killed(source: Source, known: Known) -> AsyncIterator[Source]:
     """An open source that ends as a process does that is killed: it gives nothing back."""
@@ -209,7 +224,7 @@ async def test_delivered_twice(broker: JetStreamBroker, known: Ledger) -> None:
         assert isinstance(source, JetStreamSource)
         for reply in source._deliveries.unacknowledged:
             broker.wire.send(reply, b"-NAK")
-        await until(lambda: info(broker)["delivered"]["consumer_seq"] == 20)
+        await until(lambda: source._deliveries.last_number == 20)
         for fetched in batches:
             known.commit(source, fetched)
         publish(broker, 10, 11)
@@ -395,19 +410,23 @@ async def test_tls_is_insisted_on(nats: NatsServer, known: Ledger) -> None:
 
 async def test_server_killed(mortal: JetStreamBroker, known: Ledger) -> None:
     """A server that is killed and comes back is found, and what was in flight then is acknowledged to it."""
-    sent = publish(mortal, 0, 100)
     async with opened(mortal.source(), known) as source, opened(mortal.source(), known) as other:
-        in_flight = await read(source, 100)
+        await pulled_by(mortal, 2)
+        sent = publish(mortal, 0, 100)
+        in_flight = await taken((source, other), 100)
         for _ in range(2):
             mortal.server.kill()
             await asyncio.sleep(0.3)
             await asyncio.to_thread(mortal.server.start)
             mortal.connect()
             sent += publish(mortal, len(sent), len(sent) + 100)
-        for fetched in in_flight:
-            known.commit(source, fetched)
-        await asyncio.gather(known.serve(source, until=300), known.serve(other, until=300))
-        await until(lambda: info(mortal)["num_ack_pending"] == 0)
+        for holder, fetched in in_flight:
+            known.commit(holder, fetched)
+        # Until all is acknowledged, since the server may deliver what is stored once more.
+        working = [asyncio.create_task(known.serve(each, until=301)) for each in (source, other)]
+        await until(lambda: len(known.stored) == 300 and info(mortal)["num_ack_pending"] == 0)
+        for each in working:
+            each.cancel()
     assert [known.stored[position] for position in sorted(known.stored)] == sent
 
 
@@ -422,6 +441,14 @@ async def test_server_frozen(mortal: JetStreamBroker, known: Ledger, monkeypatch
         mortal.server.resume()
         publish(mortal, 10, 20)
         await known.serve(source, until=20)
+
+
+async def test_two_start_with_nothing_known(broker: JetStreamBroker, known: Ledger) -> None:
+    """Of two that find each other's messages in flight, while nothing is stored yet, one gives way."""
+    publish(broker, 0, 100)
+    async with opened(broker.source(), known), opened(broker.source(), known):
+        await pulled_by(broker, 2)
+        assert len(known.asked) <= 4  # each when it began, and one more time each
 
 
 async def test_many_start_at_once(broker: JetStreamBroker, known: Ledger) -> None:

@@ -54,9 +54,10 @@ class Beginning:
         It has looked at the database then; to look again would make it anew once more, and so on for ever.
         """
         known, state = await self._ask_both(stream, state.identity)
-        if known is None or not _begins_by(consumer, known) or not state.low <= known <= state.high:
+        position = state.low if known is None else known
+        if not _begins_by(consumer, position) or not state.low <= position <= state.high:
             return await self.find(stream, state)
-        return Begun(consumer, known, known=True, alone=consumer.delivered < known)
+        return Begun(consumer, position, known is not None, alone=consumer.delivered < position)
 
     async def _ask_both(
         self, stream: JetStreamStream, identity: SourceIdentity

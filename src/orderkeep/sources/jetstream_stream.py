@@ -24,8 +24,9 @@ MAX_ACK_PENDING = 20 * MAX_MESSAGES
 """Messages that all processes of a durable together may have without an acknowledgement: a process holds up
 to eight batches, and one that is frozen holds its own until the server's wait for them is over."""
 ANSWER_SECONDS = 10.0
-_ALREADY_THERE = (10012, 10013, 10105, 10148)
-"""Error codes for a consumer of that name with another configuration."""
+_CONTENDED = (10012, 10013, 10105, 10148, 10149)
+"""Error codes for a consumer of that name that another process has made, with another configuration, or
+deleted, between our deleting it and making it."""
 
 
 class StreamState(NamedTuple):
@@ -126,7 +127,7 @@ class JetStreamStream:
             try:
                 return _read(await self._api.add_consumer(self.name, config))
             except BadRequestError as error:
-                if error.err_code not in _ALREADY_THERE:
+                if error.err_code not in _CONTENDED:
                     raise
         raise BrokerUnavailable(f"another process makes the consumer {self.durable!r} at this moment")
 
