@@ -1,4 +1,4 @@
-"""What the description of the API shows: an order as it may be posted, and the list with it."""
+"""What the description of the API shows: an order as it may be posted, and answers with it in them."""
 
 from typing import Any, Final
 
@@ -61,3 +61,27 @@ PAGE: Final[dict[str, Any]] = {
     ],
     "next": "1795252482506386.b563feg7bdg3286ttjr67siej",
 }
+
+EVENTS: Final = """\
+retry: 1000
+id: 1795252482100000.now
+
+id: 1795252482506386.stored.b563feg7bdg3286ttjr67siej
+event: stored
+data: {"order_uid":"b563feg7bdg3286ttjr67siej","track_number":"WBILMTESTTRACK","customer_id":"test",\
+"date_created":"2021-11-26T06:22:19Z","received_at":"2026-11-21T09:14:42.506386Z","amount":1817,\
+"currency":"USD","items":1,"source":"kafka","partition":0,"position":16}
+
+id: 1795252482506386.rejected.17
+event: rejected
+data: {"id":17,"kind":"not_json","reason":"JSON is malformed: invalid character (byte 0)","source":"kafka",\
+"topic":"orders","partition":0,"position":17,"received_at":"2026-11-21T09:14:42.506386Z","order_uid":null}
+
+id: 1795252483506386.stored.one-more
+event: skipped
+data: {"count":120}
+
+event: bye
+data: {"reason":"the service stops"}
+
+"""

@@ -8,6 +8,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Struct
 
+from orderkeep.api.event_feed import Feed
 from orderkeep.api.fast_lane import FastLane
 from orderkeep.cache.cache import Cache, CacheStatistics
 from orderkeep.cache.read_through import ReadThrough
@@ -63,6 +64,7 @@ def api_health_routes(
     warmer: Warmer,
     orders: ReadThrough,
     lane: FastLane,
+    feed: Feed,
     metrics: Metrics,
 ) -> list[HTTPRouteHandler]:
     """The handlers, bound to what they tell of."""
@@ -85,6 +87,7 @@ def api_health_routes(
         metrics.set("orderkeep_cache_evictions_total", statistics.evictions)
         metrics.set("orderkeep_cache_restored_orders", warmer.status.restored)
         metrics.set("orderkeep_cache_following", warmer.status.following)
+        metrics.set("orderkeep_event_streams", feed.streams)
         return _exposed(metrics)
 
     return [live, ready, show_metrics]

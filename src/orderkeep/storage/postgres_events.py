@@ -1,0 +1,129 @@
+"""Reading events from PostgreSQL: always from the primary, since a standby may not have yet what was told."""
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from orderkeep.storage.events import (
+    MOST_COUNTED,
+    OVERLAP,
+    Event,
+    EventKind,
+    EventPlace,
+    Missed,
+    RejectedEvent,
+    StoredEvent,
+    newest,
+)
+from orderkeep.storage.postgres_connection import ReadPool
+from orderkeep.storage.queries import QUERIES
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from asyncpg.pool import PoolConnectionProxy
+
+STATEMENT_SECONDS = 5.0
+LONGEST_PAYLOAD = 65_536
+"""Bytes of an order that is looked into for its amount: hundreds may be read four times a second."""
+
+_BEHIND_ALL: Final = chr(127)  # uids are of characters below
+_LARGEST_ID: Final = 2**63 - 1
+
+
+class PostgresEvents:
+    """An `EventReader` over `size` connections to the primary, made when they are needed."""
+
+    def __init__(self, url: str, size: int = 2) -> None:
+        self._pool = ReadPool(url, "events", role="primary", size=size, seconds=STATEMENT_SECONDS)
+
+    async def clock(self) -> "datetime":
+        async with self._pool.borrow() as connection:
+            time: datetime = await connection.fetchval(QUERIES["clock"])
+            return time
+
+    async def stored(self, uids: Sequence[str]) -> list[StoredEvent]:
+        async with self._pool.borrow() as connection:
+            rows = await connection.fetch(QUERIES["events_of_orders"], uids, LONGEST_PAYLOAD)
+            return [_stored(*row) for row in rows]
+
+    async def rejected(self, ids: Sequence[int]) -> list[RejectedEvent]:
+        async with self._pool.borrow() as connection:
+            return [RejectedEvent(*row) for row in await connection.fetch(QUERIES["events_of_rejects"], ids)]
+
+    async def missed(self, place: EventPlace, kinds: Collection[EventKind], limit: int) -> Missed:
+        found: list[Event] = []
+        count = 0
+        async with (
+            self._pool.borrow() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            await connection.execute(QUERIES["plan_for_values"])
+            if "stored" in kinds:
+                found += await _orders_since(connection, place, limit)
+                count += await _count_orders(connection, place)
+            if "rejected" in kinds:
+                found += await _rejects_since(connection, place, limit)
+                count += await _count_rejects(connection, place)
+        return newest(found, place, limit, min(count, MOST_COUNTED))
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+
+async def _orders_since(
+    connection: "PoolConnectionProxy[Any]", place: EventPlace, limit: int
+) -> list[StoredEvent]:
+    since = place.received_at - OVERLAP
+    rows = await connection.fetch(QUERIES["orders_since"], since, limit + 1, LONGEST_PAYLOAD)
+    return [_stored(*row) for row in rows]
+
+
+async def _count_orders(connection: "PoolConnectionProxy[Any]", place: EventPlace) -> int:
+    uid = place.key if place.kind == "stored" else _BEHIND_ALL
+    return int(await connection.fetchval(QUERIES["count_orders_since"], place.received_at, uid, MOST_COUNTED))
+
+
+async def _rejects_since(
+    connection: "PoolConnectionProxy[Any]", place: EventPlace, limit: int
+) -> list[RejectedEvent]:
+    since = place.received_at - OVERLAP
+    return [RejectedEvent(*row) for row in await connection.fetch(QUERIES["rejects_since"], since, limit + 1)]
+
+
+async def _count_rejects(connection: "PoolConnectionProxy[Any]", place: EventPlace) -> int:
+    last = int(place.key) if place.kind == "rejected" else 0 if place.kind else _LARGEST_ID
+    return int(
+        await connection.fetchval(QUERIES["count_rejects_since"], place.received_at, last, MOST_COUNTED)
+    )
+
+
+class _Payment(Struct):
+    amount: int | None = None
+    currency: str | None = None
+
+
+class _Sum(Struct):
+    """What an event tells of an order's payload; the rest is not decoded."""
+
+    payment: _Payment
+    items: list[msgspec.Raw]
+
+
+_decoder = msgspec.json.Decoder(_Sum)
+
+
+def _stored(*row: Any) -> StoredEvent:
+    *fields, source, partition, position, payload = row
+    return StoredEvent(*(*fields, *_sum(payload), source, partition, position))
+
+
+def _sum(payload: bytes | None) -> tuple[int | None, str | None, int | None]:
+    """Amount, currency and number of items; unknown of an order that is too long, or is none of ours."""
+    try:
+        found = _decoder.decode(payload or b"")
+    except msgspec.DecodeError:
+        return None, None, None
+    return found.payment.amount, found.payment.currency, len(found.items)
