@@ -59,8 +59,12 @@ class EventStream:
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """What is to be sent, until there is a reason to end, which is sent last."""
         yield self._opening
-        while not self._journal.over.is_set():
-            if not await self._journal.wait(self._position, self._kinds, HEARTBEAT_SECONDS):
+        while True:
+            news = await self._journal.wait(self._position, self._kinds, HEARTBEAT_SECONDS)
+            if self._journal.over.is_set():
+                yield bye(self._journal.reason)
+                return
+            if not news:
                 yield HEARTBEAT
                 continue
             try:
@@ -74,7 +78,6 @@ class EventStream:
                 yield bye(TOO_SLOW)
                 return
             await self._pause()
-        yield bye(self._journal.reason)
 
     @property
     def _waiting(self) -> int:

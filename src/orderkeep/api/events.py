@@ -18,6 +18,7 @@ from orderkeep.api.event_stream import EventStream
 from orderkeep.api.event_text import place_of
 from orderkeep.api.examples import EVENTS
 from orderkeep.api.problems import UNAVAILABLE, WRONG
+from orderkeep.api.protocol import ENDLESS
 from orderkeep.storage.events import EventKind, EventPlace
 
 MOST_A_SECOND = 1_000
@@ -57,7 +58,7 @@ def event_route(feed: Feed) -> HTTPRouteHandler:
     """The handler, bound to the feed."""
 
     @get(
-        "/events",
+        ENDLESS,
         operation_id="events",
         summary="What is stored and what is rejected, as it happens: server-sent events without an end",
         tags=["events"],
