@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 
 from orderkeep.api.app import create_app
+from orderkeep.api.asyncapi import asyncapi_route, description
 from orderkeep.api.connections import Connections, allowed_connections
 from orderkeep.api.event_feed import Feed
 from orderkeep.api.events import event_route
@@ -132,6 +133,9 @@ async def run_api(settings: Settings, listener: socket.socket | None = None) -> 
         *api_health_routes(lists, cache, warmer, orders, lane, feed, metrics),
         *reject_routes(rejects, replayer),
         event_route(feed),
+        asyncapi_route(
+            description(settings.source, settings.channel, settings.kafka_dead_letter_topic or None)
+        ),
         *page_routes(),
     ]
     app = create_app(routes, hosts, metrics)

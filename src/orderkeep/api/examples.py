@@ -85,3 +85,15 @@ event: bye
 data: {"reason":"the service stops"}
 
 """
+
+DEAD_LETTER: Final[dict[str, Any]] = {
+    "headers": {
+        "orderkeep-kind": "not_json",
+        "orderkeep-reason": "JSON is malformed: invalid character (byte 0)",
+        "orderkeep-topic": "orders",
+        "orderkeep-partition": "0",
+        "orderkeep-position": "17",
+        "orderkeep-incarnation": "kL5pRjPdTvC2wWk1bV0Vdw",
+    },
+    "payload": "garbage",
+}
