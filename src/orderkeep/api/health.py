@@ -6,9 +6,11 @@ from typing import Any, Final, Literal
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
-from msgspec import Struct
+from litestar.openapi.spec import Example
+from msgspec import Struct, convert
 
 from orderkeep.api.event_feed import Feed
+from orderkeep.api.examples import METRICS, READY
 from orderkeep.api.fast_lane import FastLane
 from orderkeep.cache.cache import Cache, CacheStatistics
 from orderkeep.cache.read_through import ReadThrough
@@ -26,7 +28,11 @@ _METRICS: Final[dict[str, Any]] = {
     "tags": ["health"],
     "responses": {
         200: ResponseSpec(
-            str, generate_examples=False, description="Prometheus' text format", media_type=CONTENT_TYPE
+            str,
+            generate_examples=False,
+            description="Prometheus' text format",
+            media_type=CONTENT_TYPE,
+            examples=[Example(value=METRICS)],
         )
     },
 }
@@ -53,7 +59,24 @@ class ApiStatus(Struct, frozen=True):
     ingest: list[PartitionProgress]
 
 
-@get("/health/live", operation_id="live", summary="The process answers", tags=["health"])
+_LIVE = ResponseSpec(
+    Live, generate_examples=False, description="It does", examples=[Example(value={"status": "ok"})]
+)
+_READY = ResponseSpec(
+    ApiStatus,
+    generate_examples=False,
+    description="What is known",
+    examples=[Example(value=convert(READY, ApiStatus))],
+)
+
+
+@get(
+    "/health/live",
+    operation_id="live",
+    summary="The process answers",
+    tags=["health"],
+    responses={200: _LIVE},
+)
 async def live() -> Live:
     return Live()
 
@@ -70,7 +93,13 @@ def api_health_routes(
     """The handlers, bound to what they tell of."""
     asked = _Database(reader)
 
-    @get("/health/ready", operation_id="ready", summary="What the service can do now", tags=["health"])
+    @get(
+        "/health/ready",
+        operation_id="ready",
+        summary="What the service can do now",
+        tags=["health"],
+        responses={200: _READY},
+    )
     async def ready() -> ApiStatus:
         database, ingest = await asked.ask()
         well = database.status == "ok" and warmer.status.following
