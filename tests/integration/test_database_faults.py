@@ -132,7 +132,7 @@ def test_events_are_told_nevertheless(
     own_service.start()
     wait_until(lambda: is_ready(own_service), "the cache follows")
     with EventClient(own_service, limit=1_000) as client:
-        with Load(own_service, bad=0.2, rate=50) as load:
+        with Load(own_service, bad=0.2, rate=20) as load:
             for end in (mortal.stop, mortal.kill):
                 wait_for_commits(own_service.ingest)
                 end()

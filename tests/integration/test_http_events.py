@@ -20,7 +20,7 @@ from tests.conftest import Database, drop_database, make_database
 from tests.orders import document, order
 from tests.service import PATIENCE, Service, wait_until
 
-from .api_scene import ORDERS, api_only, connect, is_ended, memory, others, store, wait_until_cached
+from .api_scene import ORDERS, api_only, cached, connect, is_ended, memory, others, store, wait_until_cached
 from .event_scene import EventClient
 
 MOST = 1_000
@@ -120,7 +120,7 @@ def test_large_and_odd(service: Service, database: Database) -> None:
 def test_thinned(service: Service, database: Database) -> None:
     """Of more than the limit the newest are told, and every other one is counted."""
     total = 0
-    with EventClient(service, limit=5) as client, EventClient(service, limit=MOST) as generous:
+    with EventClient(service, limit=1) as client, EventClient(service, limit=MOST) as generous:
         for number in range(20):
             add(database, [*map(order, uids(f"thin-{number:02}", 45)), *[b"garbage"] * 5])
             total += 50
@@ -187,6 +187,7 @@ def test_another_process(service: Service, database: Database, tmp_path: Path) -
             for names in (first, second):
                 add(database, [*map(order, names), b"garbage"])
             one.wait_for(82)
+        wait_until_cached(other, database.value("select count(*) from orders"))  # so it has heard of all
         middle = next(told.id for told in one.told if told.data.get("order_uid") == second[9])
         with EventClient(other, limit=MOST, last_id=middle) as two:
             two.wait_for(31)
@@ -202,6 +203,7 @@ def test_more_missed_than_is_replayed(service: Service, database: Database, jour
     with EventClient(service, limit=MOST) as client:
         add(database, [order(f"before-{journal}")])
         client.wait_for(1)
+    before = cached(service)
     if journal == "lost":
         service.api.kill()
     for number in range(3):
@@ -209,7 +211,7 @@ def test_more_missed_than_is_replayed(service: Service, database: Database, jour
     if journal == "lost":
         start(service)
     else:
-        wait_until_cached(service, 1_500)
+        wait_until_cached(service, before + 1_500)
     with EventClient(service, limit=MOST, last_id=client.last_id) as back:
         back.wait_for(1_500)
         add(database, [order(f"after-{journal}")])
@@ -263,7 +265,6 @@ def test_slow_client(service: Service, database: Database) -> None:
             client.wait_for(wanted)
         lazy.close()
     assert client.count == wanted
-    assert client.streams == 1
 
 
 def test_ten_thousand_at_once(own_service: Service) -> None:

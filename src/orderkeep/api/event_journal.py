@@ -18,7 +18,7 @@ from orderkeep.storage.events import EventKind, EventPlace, Notice
 ENTRIES = 10_000
 
 
-class Entry(Struct):
+class Entry(Struct, gc=False):
     """Something that happened: what is told of it is known once a stream has asked."""
 
     kind: EventKind
