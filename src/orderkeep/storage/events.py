@@ -17,7 +17,7 @@ EventKind = Literal["stored", "rejected"]
 OVERLAP = timedelta(seconds=30)
 """Longer than a writer that is frozen, or whose host has vanished, holds a transaction open (15 and 20 s)."""
 MOST_COUNTED = 100_000
-"""Events that are counted without being read: it takes about 50 ms."""
+"""Events that are counted without being read: to count more would hold up others who come back."""
 
 
 class Notice(NamedTuple):
@@ -123,7 +123,7 @@ class EventReader(Protocol):
 
 
 def newest(events: Sequence[Event], place: EventPlace, limit: int, count: int) -> Missed:
-    """The last `limit` of all that may be behind the place, of which `count` certainly are."""
+    """The last `limit` of the events. `count` is how many are behind the place, where those are not all."""
     ordered = sorted(events, key=lambda event: event.place.order)
     told, left = ordered[-limit:], ordered[:-limit]
     behind = sum(event.place.order > place.order for event in told)

@@ -31,6 +31,7 @@ LONGEST_PAYLOAD = 65_536
 
 _BEHIND_ALL: Final = chr(127)  # uids are of characters below
 _LARGEST_ID: Final = 2**63 - 1
+_NEAR: Final = 20  # for each reject that is wanted so many are looked at: ids are only nearly sorted by time
 
 
 class PostgresEvents:
@@ -51,53 +52,53 @@ class PostgresEvents:
 
     async def rejected(self, ids: Sequence[int]) -> list[RejectedEvent]:
         async with self._pool.borrow() as connection:
-            return [RejectedEvent(*row) for row in await connection.fetch(QUERIES["events_of_rejects"], ids)]
+            rows = await connection.fetch(QUERIES["events_of_rejects"], ids)
+            return [RejectedEvent(*row) for row in rows]
 
     async def missed(self, place: EventPlace, kinds: Collection[EventKind], limit: int) -> Missed:
-        found: list[Event] = []
-        count = 0
         async with (
             self._pool.borrow() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
             await connection.execute(QUERIES["plan_for_values"])
-            if "stored" in kinds:
-                found += await _orders_since(connection, place, limit)
-                count += await _count_orders(connection, place)
-            if "rejected" in kinds:
-                found += await _rejects_since(connection, place, limit)
-                count += await _count_rejects(connection, place)
-        return newest(found, place, limit, min(count, MOST_COUNTED))
+            found = await _events_since(connection, place.received_at - OVERLAP, kinds, limit + 1)
+            count = await _count(connection, place, kinds) if len(found) > limit else 0
+        return newest(found, place, limit, count)
 
     async def close(self) -> None:
         await self._pool.close()
 
 
-async def _orders_since(
-    connection: "PoolConnectionProxy[Any]", place: EventPlace, limit: int
-) -> list[StoredEvent]:
-    since = place.received_at - OVERLAP
-    rows = await connection.fetch(QUERIES["orders_since"], since, limit + 1, LONGEST_PAYLOAD)
-    return [_stored(*row) for row in rows]
+async def _events_since(
+    connection: "PoolConnectionProxy[Any]", since: "datetime", kinds: Collection[EventKind], limit: int
+) -> list[Event]:
+    """The newest of each kind, so many."""
+    found: list[Event] = []
+    if "stored" in kinds:
+        rows = await connection.fetch(QUERIES["orders_since"], since, limit, LONGEST_PAYLOAD)
+        found += [_stored(*row) for row in rows]
+    if "rejected" in kinds:
+        rows = await connection.fetch(QUERIES["rejects_since"], since, limit, _NEAR * limit)
+        found += [RejectedEvent(*row) for row in rows]
+    return found
 
 
-async def _count_orders(connection: "PoolConnectionProxy[Any]", place: EventPlace) -> int:
-    uid = place.key if place.kind == "stored" else _BEHIND_ALL
-    return int(await connection.fetchval(QUERIES["count_orders_since"], place.received_at, uid, MOST_COUNTED))
-
-
-async def _rejects_since(
-    connection: "PoolConnectionProxy[Any]", place: EventPlace, limit: int
-) -> list[RejectedEvent]:
-    since = place.received_at - OVERLAP
-    return [RejectedEvent(*row) for row in await connection.fetch(QUERIES["rejects_since"], since, limit + 1)]
-
-
-async def _count_rejects(connection: "PoolConnectionProxy[Any]", place: EventPlace) -> int:
-    last = int(place.key) if place.kind == "rejected" else 0 if place.kind else _LARGEST_ID
-    return int(
-        await connection.fetchval(QUERIES["count_rejects_since"], place.received_at, last, MOST_COUNTED)
-    )
+async def _count(
+    connection: "PoolConnectionProxy[Any]", place: EventPlace, kinds: Collection[EventKind]
+) -> int:
+    """How many are behind the place, at most `MOST_COUNTED`."""
+    count = 0
+    if "stored" in kinds:
+        uid = place.key if place.kind == "stored" else _BEHIND_ALL
+        count += await connection.fetchval(
+            QUERIES["count_orders_since"], place.received_at, uid, MOST_COUNTED
+        )
+    if "rejected" in kinds:
+        last = int(place.key) if place.kind == "rejected" else 0 if place.kind else _LARGEST_ID
+        count += await connection.fetchval(
+            QUERIES["count_rejects_since"], place.received_at, last, MOST_COUNTED
+        )
+    return min(count, MOST_COUNTED)
 
 
 class _Payment(Struct):
