@@ -13,7 +13,10 @@ from pathlib import Path
 import structlog
 
 from orderkeep.api.app import create_app
+from orderkeep.api.asyncapi import asyncapi_route, description
 from orderkeep.api.connections import Connections, allowed_connections
+from orderkeep.api.event_feed import Feed
+from orderkeep.api.events import event_route
 from orderkeep.api.fast_lane import FastLane
 from orderkeep.api.guard import AllowedHosts, is_loopback
 from orderkeep.api.health import api_health_routes, ingest_health_routes
@@ -41,6 +44,7 @@ from orderkeep.publish.run import PublishReport, publish
 from orderkeep.settings import Settings, environment
 from orderkeep.storage.migrate import check_migrated
 from orderkeep.storage.postgres_confirmed import Confirmed
+from orderkeep.storage.postgres_events import PostgresEvents
 from orderkeep.storage.postgres_reader import PostgresReader
 from orderkeep.storage.postgres_rejects import PostgresRejects
 from orderkeep.storage.postgres_writer import PostgresWriter
@@ -118,14 +122,20 @@ async def run_api(settings: Settings, listener: socket.socket | None = None) -> 
     )  # connected when something is posted
     cache = MemoryCache(settings.cache_max_bytes, settings.cache_max_orders)
     orders = ReadThrough(reader, cache)
-    warmer = Warmer(newcomers, cache)
+    events = PostgresEvents(settings.database_url)
+    feed = Feed(events)
+    warmer = Warmer(newcomers, cache, [feed])
     hosts = _hosts(settings)
     lane = FastLane(cache, orders.ask, hosts.allow)
     routes = [
         *order_routes(orders, lists),
         posting_route(intake, cache),
-        *api_health_routes(lists, cache, warmer, orders, lane, metrics),
+        *api_health_routes(lists, cache, warmer, orders, lane, feed, metrics),
         *reject_routes(rejects, replayer),
+        event_route(feed),
+        asyncapi_route(
+            description(settings.source, settings.channel, settings.kafka_dead_letter_topic or None)
+        ),
         *page_routes(),
     ]
     app = create_app(routes, hosts, metrics)
@@ -133,11 +143,12 @@ async def run_api(settings: Settings, listener: socket.socket | None = None) -> 
     with stop_on_signal() as stop:
         log.info("started", role="api", address=address(listener), connections=connections.limit)
         warming = asyncio.create_task(warmer.run())
+        feeding = asyncio.create_task(feed.stop_when(stop))
         serving = asyncio.create_task(serve(app, listener, stop, lane, connections))
         try:
-            await _run_together(stop, warming, serving, leader=serving)
+            await _run_together(stop, warming, feeding, serving, leader=serving)
         finally:
-            for each in (reader, lists, newcomers, rejects, replayer, intake):
+            for each in (reader, lists, newcomers, rejects, replayer, intake, events):
                 await each.close()
         log.info("stopped", role="api", finished=True)
 

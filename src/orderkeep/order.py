@@ -21,8 +21,9 @@ MAX_DEPTH = 64
 FIRST_DATE = datetime(1900, 1, 1, tzinfo=UTC)
 LAST_DATE = datetime(2200, 1, 1, tzinfo=UTC)
 
-UID_PATTERN = r"^(?!\.{1,2}\Z)[A-Za-z0-9._~:-]{1,128}\Z"
-"""`\\Z`, because `$` would also match before a final newline; `.` and `..` mean something in a URL's path."""
+UID_PATTERN = r"^(?!\.{1,2}$)[A-Za-z0-9._~:-]{1,128}(?!\n)$"
+"""`.` and `..` mean something in a URL's path. Python's `$` also matches before a final newline. Its `\\Z`
+does not, but whoever reads this in a JSON schema knows only the patterns of ECMAScript."""
 
 Integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 Uid = Annotated[str, Meta(pattern=UID_PATTERN, description="1 to 128 of A-Z a-z 0-9 . _ ~ : -")]

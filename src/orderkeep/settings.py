@@ -164,6 +164,11 @@ class Settings(BaseSettings):
         return self.kafka_group if self.source == "kafka" else self.nats_durable
 
     @property
+    def channel(self) -> str:
+        """The topic or subject that orders come from."""
+        return self.kafka_topic if self.source == "kafka" else self.nats_subject
+
+    @property
     def migrate_url(self) -> str:
         return self.database_migrate_url or self.database_url
 

@@ -7,8 +7,11 @@ from typing import NamedTuple, Protocol
 import asyncpg
 import pytest
 
+from orderkeep.storage.events import EventReader
 from orderkeep.storage.memory import MemoryStore
+from orderkeep.storage.memory_events import MemoryEvents
 from orderkeep.storage.memory_rejects import MemoryRejects
+from orderkeep.storage.postgres_events import PostgresEvents
 from orderkeep.storage.postgres_reader import PostgresReader
 from orderkeep.storage.postgres_rejects import PostgresRejects
 from orderkeep.storage.postgres_writer import PostgresWriter
@@ -42,6 +45,8 @@ class Stores(Protocol):
 
     def reject_store(self) -> RejectStore: ...
 
+    def events(self) -> EventReader: ...
+
     def age(self, days: float) -> None:
         """Have the rejects that are there now be received so many days earlier."""
 
@@ -70,6 +75,9 @@ class MemoryStores:
     def reject_store(self) -> RejectStore:
         return MemoryRejects(self._store)
 
+    def events(self) -> EventReader:
+        return MemoryEvents(self._store)
+
     def age(self, days: float) -> None:
         rejects = self._store.rejects
         rejects.update({key: (one, at - timedelta(days=days)) for key, (one, at) in rejects.items()})
@@ -96,6 +104,9 @@ class PostgresStores:
 
     def reject_store(self) -> RejectStore:
         return PostgresRejects(self._database.ingest_url)
+
+    def events(self) -> EventReader:
+        return PostgresEvents(self._database.reader_url)
 
     def age(self, days: float) -> None:
         self._database.execute(

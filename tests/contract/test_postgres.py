@@ -10,6 +10,7 @@ import pytest
 
 from orderkeep.errors import DatabaseUnavailable, DataRefused, Fatal, OutcomeUnknown, Transient
 from orderkeep.ingest.prepare import accept
+from orderkeep.storage.events import Notice
 from orderkeep.storage.notifications import NOTIFICATION_BYTES
 from orderkeep.storage.postgres_reader import PostgresReader
 from orderkeep.storage.postgres_writer import PostgresWriter
@@ -113,7 +114,7 @@ async def test_terminated_follower(
     async with aclosing(reader.follow()) as follower:  # type: ignore[type-var]  # it is a generator
         assert await anext(follower) == []
         await writer.write(orders_batch([order("a")]))
-        assert await asyncio.wait_for(anext(follower), 60) == ["a"]
+        assert await asyncio.wait_for(anext(follower), 60) == [Notice("stored", ["a"])]
 
 
 def terminate(database: Database) -> None:

@@ -17,6 +17,7 @@ from orderkeep.ingest.intake import HTTP
 from orderkeep.ingest.prepare import accept
 from orderkeep.storage import postgres_lookout
 from orderkeep.storage.copy import ORDER_COLUMNS, order_rows
+from orderkeep.storage.events import Notice
 from orderkeep.storage.postgres_confirmed import Confirmed
 from orderkeep.storage.postgres_connection import connect, connect_and_tell, is_standby
 from orderkeep.storage.postgres_reader import PostgresReader
@@ -139,7 +140,7 @@ async def test_follow_on_the_primary(behind: PostgresReader, writer: PostgresWri
         assert await anext(follower) == []
         await writer.write(orders_batch([order("new")], first=1))
         async with asyncio.timeout(60):
-            assert await anext(follower) == ["new"]
+            assert await anext(follower) == [Notice("stored", ["new"])]
 
 
 async def test_a_host_that_answers_nothing(pair: Pair, database: Database) -> None:

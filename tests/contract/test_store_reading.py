@@ -8,7 +8,10 @@ from itertools import pairwise
 
 import pytest
 
+from orderkeep.storage.events import EventKind, Notice
+from orderkeep.storage.rejects import RejectFilter
 from orderkeep.storage.store import OrderReader, OrderWriter, Position
+from tests.contract.stores import Stores
 from tests.orders import batch, message, order, orders_batch
 
 
@@ -128,12 +131,12 @@ async def test_estimate(writer: OrderWriter, reader: OrderReader) -> None:
     assert await reader.estimate() >= 0
 
 
-async def take(follower: AsyncIterator[list[str]], count: int) -> list[str]:
-    """The next uids, at least so many."""
+async def take(follower: AsyncIterator[list[Notice]], count: int, wanted: EventKind = "stored") -> list[str]:
+    """The next keys of that kind, at least so many."""
     taken: list[str] = []
     async with asyncio.timeout(60):
         while len(taken) < count:
-            taken += await anext(follower)
+            taken += [key for kind, keys in await anext(follower) if kind == wanted for key in keys]
     return taken
 
 
@@ -161,6 +164,22 @@ async def test_follow_a_large_batch(writer: OrderWriter, reader: OrderReader) ->
         assert await anext(follower) == []
         await writer.write(orders_batch([order(uid) for uid in uids]))
         assert sorted(await take(follower, 1_000)) == uids
+
+
+async def test_follow_rejects(writer: OrderWriter, reader: OrderReader, stores: Stores) -> None:
+    """Following tells what is kept aside as well: each once, behind the orders of the same commit."""
+    async with aclosing(reader.follow()) as follower:  # type: ignore[type-var]  # it is a generator
+        assert await anext(follower) == []
+        payloads = [order("a"), b"garbage", order("a", locale="other"), order("a"), order("b")]
+        for _ in range(2):
+            await writer.write(orders_batch(payloads))
+        await writer.write(orders_batch([None], first=100))
+        told: list[Notice] = []
+        async with asyncio.timeout(60):
+            while sum(len(notice.keys) for notice in told) < 5:
+                told += await anext(follower)
+    ids = [str(reject.id) for reject in await stores.reject_store().page(RejectFilter(), 10)][::-1]
+    assert told == [Notice("stored", ["a", "b"]), Notice("rejected", ids[:2]), Notice("rejected", ids[2:])]
 
 
 async def test_several_followers(writer: OrderWriter, reader: OrderReader) -> None:

@@ -24,6 +24,7 @@ from tests.service import Service, wait_until
 
 from .audit_scene import order
 from .conftest import MakeService
+from .event_scene import EventClient
 from .load import Load, prove, read_back, status, wait_for_commits
 
 pytestmark = pytest.mark.timeout(150)
@@ -122,6 +123,31 @@ def test_away_for_a_while(own_service: Service, mortal: PostgresServer, kill: bo
     check_recovered(own_service)
     read_back(own_service, load)
     assert (own_service.ingest.pid, own_service.api.pid) == pids
+
+
+def test_events_are_told_nevertheless(
+    own_service: Service, database: Database, mortal: PostgresServer
+) -> None:
+    """Over restarts of the database every order and every reject is told to whoever comes back."""
+    own_service.start()
+    wait_until(lambda: is_ready(own_service), "the cache follows")
+    with EventClient(own_service, limit=1_000) as client:
+        with Load(own_service, bad=0.2, rate=20) as load:
+            for end in (mortal.stop, mortal.kill):
+                wait_for_commits(own_service.ingest)
+                end()
+                wait_until_unavailable(own_service)
+                load.wait_for_more(20)
+                mortal.start()
+            wait_for_commits(own_service.ingest)
+        own_service.wait_until_acknowledged()
+        stored = {row["order_uid"] for row in database.fetch("select order_uid from orders")}
+        rejected = {row["id"] for row in database.fetch("select id from rejected_messages")}
+        client.wait_until(lambda: stored <= set(client.heard()), "every order is told")
+        client.wait_until(lambda: rejected <= set(client.heard("rejected")), "every reject is told")
+    assert (set(client.heard()), set(client.heard("rejected"))) == (stored, rejected)
+    assert client.skipped == 0
+    assert client.streams > 2
 
 
 def test_frozen(own_service: Service, mortal: PostgresServer) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
+import jsonschema
 import pytest
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -100,7 +102,13 @@ def test_every_kind(service: Service, database: Database, dead_topic: str) -> No
     assert [(place(one)[3], one.value(), said(one)["kind"]) for one in letters] == KEPT
     assert {place(one) for one in letters} == places_in(database)
     reasons = dict(database.fetch("select position, reason from rejected_messages"))
+    service.start_api()
+    described = httpx.get(f"{service.url}/asyncapi.json").json()
+    assert described["channels"]["deadLetters"]["address"] == dead_topic
+    schema = described["components"]["schemas"]["DeadLetterHeaders"]
+    assert list(said(letters[0])) == [name.removeprefix("orderkeep-") for name in schema["properties"]]
     for one in letters:
+        jsonschema.validate({f"orderkeep-{name}": text for name, text in said(one).items()}, schema)
         assert one.key() == b"key"
         assert (one.headers() or [])[:2] == [("own", b"\xff"), ("own", None)]
         assert said(one)["reason"] == reasons[place(one)[3]]

@@ -18,6 +18,7 @@ ROUTES = {
     "/order/{uid}",
     "/order/order",
     "/orders",
+    "/events",
     "/health/live",
     "/health/ready",
     "/metrics",

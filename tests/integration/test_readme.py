@@ -7,8 +7,10 @@ import os
 import re
 import shlex
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -21,7 +23,8 @@ from orderkeep.embedded import KafkaServer, PostgresServer, remove
 from tests.conftest import Database, start_or_skip
 from tests.documents import DOCUMENTS, ROOT, Block, blocks, commands, statements
 from tests.orders import MODEL, order
-from tests.service import Process, Service, run_command, wait_until
+from tests.server_sent_events import events
+from tests.service import PATIENCE, Process, Service, run_command, wait_until
 
 README = "README.md"
 FOR_REAL = "Run it for real"
@@ -201,24 +204,41 @@ def test_answers_of_the_api(service: Service, number: int) -> None:
     pairs = [block for block in blocks("docs/api.md") if block.language in ("sh", "http")]
     request, shown = pairs[2 * number : 2 * number + 2]
     head, _, body = shown.text.partition("\n\n")
-    status, *headers = head.splitlines()
+    with ask_like_curl(service.url, *commands(request)) as answer:
+        assert_head(answer, head)
+        if answer.headers.get("content-type") == "text/event-stream":
+            service.publish([order(f"told-{time.monotonic_ns()}")])
+            service.send([b"garbage"])
+            assert_events(answer, body)
+        else:
+            answer.read()
+            assert_like(answer, body.strip())
 
-    answer = ask_like_curl(service.url, *commands(request))
+
+def assert_head(answer: httpx.Response, shown: str) -> None:
+    status, *headers = shown.splitlines()
     assert f"{answer.http_version} {answer.status_code} {answer.reason_phrase}" == status
     for name, value in (header.split(": ", 1) for header in headers):
         assert alike(value, answer.headers[name]) if name in CHANGING else answer.headers[name] == value
-    assert_like(answer, body.strip())
+
+
+def assert_events(answer: httpx.Response, shown: str) -> None:
+    """The stream has events like those that are shown, in that order."""
+    told = events(line.encode() for line in answer.iter_lines())
+    for wanted in events(iter(shown.encode().splitlines())):
+        next(one for one in told if (one.name, shape(one.data)) == (wanted.name, shape(wanted.data)))
 
 
 CURL = argparse.ArgumentParser("curl")
 CURL.add_argument("-i", "--include", action="store_true")
 CURL.add_argument("-I", "--head", action="store_true")
+CURL.add_argument("-N", "--no-buffer", action="store_true")
 CURL.add_argument("-H", "--header", action="append", default=[])
 CURL.add_argument("--data-binary")
 CURL.add_argument("url")
 
 
-def ask_like_curl(url: str, command: str) -> httpx.Response:
+def ask_like_curl(url: str, command: str) -> AbstractContextManager[httpx.Response]:
     """What curl would be answered; a command before it, such as sed, is run for what curl is to send."""
     before, _, curl = command.rpartition(" | ")
     program, *arguments = shlex.split(curl)
@@ -235,7 +255,7 @@ def ask_like_curl(url: str, command: str) -> httpx.Response:
     parts = urlsplit(given.url)
     path = f"{parts.path}?{parts.query}" if parts.query else parts.path
     headers = dict(header.split(": ", 1) for header in given.header)
-    return httpx.request(method, url + path, headers=headers, content=body)
+    return httpx.stream(method, url + path, headers=headers, content=body, timeout=PATIENCE)
 
 
 def assert_like(answer: httpx.Response, shown: str) -> None:

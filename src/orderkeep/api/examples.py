@@ -1,5 +1,7 @@
-"""What the description of the API shows: an order as it may be posted, and the list with it."""
+"""What the description of the API shows: an order as it may be posted, and answers with it in them."""
 
+import json
+from hashlib import sha256
 from typing import Any, Final
 
 ORDER: Final[dict[str, Any]] = {
@@ -60,4 +62,108 @@ PAGE: Final[dict[str, Any]] = {
         }
     ],
     "next": "1795252482506386.b563feg7bdg3286ttjr67siej",
+}
+
+_CONFLICT: Final = json.dumps({**ORDER, "locale": "ru"})
+
+REJECT: Final[dict[str, Any]] = {
+    "id": 17,
+    "kind": "conflict",
+    "reason": "another order is stored under the uid b563feg7bdg3286ttjr67siej",
+    "order_uid": "b563feg7bdg3286ttjr67siej",
+    "source": "kafka",
+    "topic": "orders",
+    "partition": 0,
+    "position": 17,
+    "size": len(_CONFLICT),
+    "received_at": "2026-11-21T09:35:12.402212Z",
+    "replayed": None,
+    "discarded_at": None,
+}
+"""A line of the list."""
+
+REJECT_PAGE: Final[dict[str, Any]] = {"rejects": [REJECT], "next": None}
+
+REJECT_DOCUMENT: Final[dict[str, Any]] = {
+    **REJECT,
+    "incarnation": "kL5pRjPdTvC2wWk1bV0Vdw",
+    "key": {"text": "b563feg7bdg3286ttjr67siej"},
+    "headers": [{"name": {"text": "trace"}, "value": {"base64": "/w=="}}],
+    "sha256": sha256(_CONFLICT.encode()).hexdigest(),
+    "text": _CONFLICT,
+    "base64": None,
+    "stored_text": json.dumps(ORDER),
+    "differences": [{"path": "$.locale", "stored": '"en"', "rejected": '"ru"'}],
+}
+
+REPLAYED: Final[dict[str, Any]] = {
+    "reject_id": 17,
+    "outcome": "stored",
+    "detail": "order b563feg7bdg3286ttjr67siej",
+}
+
+READY: Final[dict[str, Any]] = {
+    "status": "ok",
+    "database": {"status": "ok", "detail": None, "orders": 4_075},
+    "cache": {
+        "entries": 4_239,
+        "bytes": 6_622_849,
+        "max_bytes": 536_870_912,
+        "max_orders": None,
+        "evictions": 0,
+    },
+    "restore": {"following": True, "restored": 0, "restoring": False, "seconds": 0.0},
+    "ingest": [
+        {
+            "consumer_group": "orderkeep",
+            "kind": "kafka",
+            "topic": "orders",
+            "partition": 0,
+            "next_position": 1_038,
+            "lag": 0,
+            "updated_at": "2026-11-21T08:55:23.552680Z",
+        }
+    ],
+}
+
+METRICS: Final = """\
+# HELP orderkeep_cache_entries Orders in the cache.
+# TYPE orderkeep_cache_entries gauge
+orderkeep_cache_entries 4239.0
+"""
+
+EVENTS: Final = """\
+retry: 1000
+id: 1795252482100000.now
+
+id: 1795252482506386.stored.b563feg7bdg3286ttjr67siej
+event: stored
+data: {"order_uid":"b563feg7bdg3286ttjr67siej","track_number":"WBILMTESTTRACK","customer_id":"test",\
+"date_created":"2021-11-26T06:22:19Z","received_at":"2026-11-21T09:14:42.506386Z","amount":1817,\
+"currency":"USD","items":1,"source":"kafka","partition":0,"position":16}
+
+id: 1795252482506386.rejected.17
+event: rejected
+data: {"id":17,"kind":"not_json","reason":"JSON is malformed: invalid character (byte 0)","source":"kafka",\
+"topic":"orders","partition":0,"position":17,"received_at":"2026-11-21T09:14:42.506386Z","order_uid":null}
+
+id: 1795252483506386.stored.one-more
+event: skipped
+data: {"count":120}
+
+event: bye
+data: {"reason":"the service stops"}
+
+"""
+
+DEAD_LETTER: Final[dict[str, Any]] = {
+    "headers": {
+        "orderkeep-kind": "not_json",
+        "orderkeep-reason": "JSON is malformed: invalid character (byte 0)",
+        "orderkeep-topic": "orders",
+        "orderkeep-partition": "0",
+        "orderkeep-position": "17",
+        "orderkeep-incarnation": "kL5pRjPdTvC2wWk1bV0Vdw",
+    },
+    "payload": "garbage",
 }

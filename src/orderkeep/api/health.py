@@ -6,8 +6,11 @@ from typing import Any, Final, Literal
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
-from msgspec import Struct
+from litestar.openapi.spec import Example
+from msgspec import Struct, convert
 
+from orderkeep.api.event_feed import Feed
+from orderkeep.api.examples import METRICS, READY
 from orderkeep.api.fast_lane import FastLane
 from orderkeep.cache.cache import Cache, CacheStatistics
 from orderkeep.cache.read_through import ReadThrough
@@ -25,7 +28,11 @@ _METRICS: Final[dict[str, Any]] = {
     "tags": ["health"],
     "responses": {
         200: ResponseSpec(
-            str, generate_examples=False, description="Prometheus' text format", media_type=CONTENT_TYPE
+            str,
+            generate_examples=False,
+            description="Prometheus' text format",
+            media_type=CONTENT_TYPE,
+            examples=[Example(value=METRICS)],
         )
     },
 }
@@ -52,7 +59,24 @@ class ApiStatus(Struct, frozen=True):
     ingest: list[PartitionProgress]
 
 
-@get("/health/live", operation_id="live", summary="The process answers", tags=["health"])
+_LIVE = ResponseSpec(
+    Live, generate_examples=False, description="It does", examples=[Example(value={"status": "ok"})]
+)
+_READY = ResponseSpec(
+    ApiStatus,
+    generate_examples=False,
+    description="What is known",
+    examples=[Example(value=convert(READY, ApiStatus))],
+)
+
+
+@get(
+    "/health/live",
+    operation_id="live",
+    summary="The process answers",
+    tags=["health"],
+    responses={200: _LIVE},
+)
 async def live() -> Live:
     return Live()
 
@@ -63,12 +87,19 @@ def api_health_routes(
     warmer: Warmer,
     orders: ReadThrough,
     lane: FastLane,
+    feed: Feed,
     metrics: Metrics,
 ) -> list[HTTPRouteHandler]:
     """The handlers, bound to what they tell of."""
     asked = _Database(reader)
 
-    @get("/health/ready", operation_id="ready", summary="What the service can do now", tags=["health"])
+    @get(
+        "/health/ready",
+        operation_id="ready",
+        summary="What the service can do now",
+        tags=["health"],
+        responses={200: _READY},
+    )
     async def ready() -> ApiStatus:
         database, ingest = await asked.ask()
         well = database.status == "ok" and warmer.status.following
@@ -85,6 +116,7 @@ def api_health_routes(
         metrics.set("orderkeep_cache_evictions_total", statistics.evictions)
         metrics.set("orderkeep_cache_restored_orders", warmer.status.restored)
         metrics.set("orderkeep_cache_following", warmer.status.following)
+        metrics.set("orderkeep_event_streams", feed.streams)
         return _exposed(metrics)
 
     return [live, ready, show_metrics]

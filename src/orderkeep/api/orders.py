@@ -41,7 +41,10 @@ _ANSWERS = {
     503: UNAVAILABLE,
 }
 
-Uid = Annotated[str, Parameter(description="The order's uid.", max_length=128)]
+Uid = Annotated[
+    str,
+    Parameter(description="The order's uid.", max_length=128, examples=[Example(value=ORDER["order_uid"])]),
+]
 
 
 def order_routes(orders: ReadThrough, reader: OrderReader) -> list[HTTPRouteHandler]:

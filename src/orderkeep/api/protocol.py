@@ -23,6 +23,8 @@ HEAD_SECONDS = 10.0
 BODY_SECONDS = 20.0
 MAX_REQUESTS = 1_024
 """Requests that a process works on at a time; beyond it the answer is 503, but for health."""
+ENDLESS = "/events"
+"""The route whose answer has no end: its client hangs up."""
 
 _MAX_MESSAGE_BYTES = MAX_HEAD_BYTES + 4 * MAX_BODY_BYTES  # chunks have sizes and extensions of their own
 _PIECE = 4_096  # bytes parsed at a time: what is pipelined behind them waits as bytes, not as requests
@@ -76,7 +78,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def eof_received(self) -> bool:  # type: ignore[override] # asyncio asks for the answer, uvicorn has none
         """True while answers are due: to close now would lose them."""
         self._half_closed = True
-        return not self._all_answered()
+        return not self._all_answered() and not self._is_endless()
 
     def on_message_begin(self) -> None:
         self._head_size = self._body_size = 0
@@ -163,6 +165,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def _all_answered(self) -> bool:
         cycle = self._answering
         return not self.pipeline and (cycle is None or cycle.response_complete or cycle.disconnected)
+
+    def _is_endless(self) -> bool:
+        """Whether what is being answered never ends by itself."""
+        return self._answering is not None and self._answering.scope["path"] == ENDLESS
 
     def _feed(self, piece: bytes) -> None:
         self._unset_keepalive_if_required()

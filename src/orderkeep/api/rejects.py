@@ -7,9 +7,11 @@ from urllib.parse import urlencode
 from litestar import Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import Example
 from litestar.params import Parameter
-from msgspec import Struct
+from msgspec import Struct, convert
 
+from orderkeep.api.examples import REJECT_DOCUMENT, REJECT_PAGE, REPLAYED
 from orderkeep.api.gate import Gate
 from orderkeep.api.guard import json_body_only
 from orderkeep.api.order_list import LARGEST_PAGE
@@ -20,6 +22,14 @@ from orderkeep.ingest.replay import Replay, Replayer
 from orderkeep.reject_document import RejectDocument, document
 from orderkeep.storage.rejects import RejectFilter, RejectStore, RejectSummary
 
+
+class RejectPage(Struct, frozen=True):
+    """The newest rejects first; `next` continues the list when given as `after`."""
+
+    rejects: list[RejectSummary]
+    next: int | None
+
+
 _NO_STORE = {"cache-control": "no-store"}
 _LARGEST_ID = 2**53 - 1  # the largest integer that every reader of JSON has exactly
 
@@ -28,26 +38,51 @@ READS, READ_SECONDS = 8, 10.0
 REPLAYS, REPLAY_SECONDS = 8, 10.0
 """One replay is made at a time; the others of these wait."""
 
-_FOUND = ResponseSpec(RejectDocument, generate_examples=False, description="The reject")
-_REPLAYED = ResponseSpec(Replay, generate_examples=False, description="What became of it")
+_PAGE = ResponseSpec(
+    RejectPage,
+    generate_examples=False,
+    description="A page, and in the `link` header the next one",
+    examples=[Example(value=convert(REJECT_PAGE, RejectPage))],
+)
+_FOUND = ResponseSpec(
+    RejectDocument,
+    generate_examples=False,
+    description="The reject",
+    examples=[Example(value=convert(REJECT_DOCUMENT, RejectDocument))],
+)
+_REPLAYED = ResponseSpec(
+    Replay,
+    generate_examples=False,
+    description="What became of it",
+    examples=[Example(value=convert(REPLAYED, Replay))],
+)
 _MISSING = described("There is no such reject")
 _MAY_NOT_WRITE = (
     "The database user of this service may not write: set ORDERKEEP_DATABASE_URL to a user of the role "
     "orderkeep_ingest, or use `orderkeep rejects replay`."
 )
 
-Id = Annotated[int, Parameter(ge=1, le=_LARGEST_ID, description="The reject's number.")]
+Id = Annotated[
+    int,
+    Parameter(ge=1, le=_LARGEST_ID, description="The reject's number.", examples=[Example(value=17)]),
+]
+Kind = Annotated[
+    RejectKind | None,
+    Parameter(description="Only of this kind.", examples=[Example(value="conflict")]),
+]
 Topic = Annotated[
     str | None,
-    Parameter(max_length=255, pattern=r"^[!-~]+$", description="Only of this topic."),
+    Parameter(
+        max_length=255,
+        pattern=r"^[!-~]+$",
+        description="Only of this topic.",
+        examples=[Example(value="orders")],
+    ),
 ]
-
-
-class RejectPage(Struct, frozen=True):
-    """The newest rejects first; `next` continues the list when given as `after`."""
-
-    rejects: list[RejectSummary]
-    next: int | None
+After = Annotated[
+    int | None,
+    Parameter(ge=1, le=_LARGEST_ID, description="`next` of the page before.", examples=[Example(value=17)]),
+]
 
 
 def reject_routes(rejects: RejectStore, replayer: Replayer) -> list[HTTPRouteHandler]:
@@ -60,17 +95,15 @@ def reject_routes(rejects: RejectStore, replayer: Replayer) -> list[HTTPRouteHan
         operation_id="rejects",
         summary="The newest rejected messages",
         tags=["rejects"],
-        responses={400: WRONG, 503: UNAVAILABLE},
+        responses={200: _PAGE, 400: WRONG, 503: UNAVAILABLE},
     )
     async def newest(
-        kind: Annotated[RejectKind | None, Parameter(description="Only of this kind.")] = None,
+        kind: Kind = None,
         topic: Topic = None,
         since: Since = None,
         until: Until = None,
         limit: Annotated[int, Parameter(ge=1, le=LARGEST_PAGE, description="Rejects of a page.")] = 20,
-        after: Annotated[
-            int | None, Parameter(ge=1, le=_LARGEST_ID, description="`next` of the page before.")
-        ] = None,
+        after: After = None,
     ) -> Response[RejectPage]:
         now = datetime.now(UTC)
         wanted = RejectFilter(

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 from contextlib import aclosing
+from typing import Protocol
 
 import structlog
 from msgspec import Struct
@@ -15,6 +16,7 @@ from msgspec import Struct
 from orderkeep.cache.cache import Cache
 from orderkeep.cache.entry import render
 from orderkeep.errors import Transient
+from orderkeep.storage.events import Notice
 from orderkeep.storage.store import OrderReader
 
 FETCH_ORDERS = 1_000
@@ -32,12 +34,25 @@ class WarmStatus(Struct):
     seconds: float = 0.0
 
 
+class Listener(Protocol):
+    """Who else hears what is followed here: a process listens once. No call may block."""
+
+    def begin(self) -> None:
+        """From now on all is heard; what came before may have been missed."""
+
+    def hear(self, notices: Sequence[Notice]) -> None: ...
+
+    def end(self) -> None:
+        """Nothing is heard until it begins again."""
+
+
 class Warmer:
     """Fills a cache from a reader, for as long as it runs."""
 
-    def __init__(self, reader: OrderReader, cache: Cache) -> None:
+    def __init__(self, reader: OrderReader, cache: Cache, listeners: Sequence[Listener] = ()) -> None:
         self._reader = reader
         self._cache = cache
+        self._listeners = listeners
         self.status = WarmStatus()
 
     async def run(self) -> None:
@@ -48,21 +63,31 @@ class Warmer:
             except Transient as error:
                 log.warning("following_interrupted", error=str(error))
             self.status.following = False
+            for listener in self._listeners:
+                listener.end()
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _follow(self) -> None:
         restoring: asyncio.Task[None] | None = None
         try:
-            async with aclosing(self._reader.follow()) as stored:
-                async for uids in stored:
+            async with aclosing(self._reader.follow()) as told:
+                async for notices in told:
                     self.status.following = True
-                    if uids:
-                        await self._fetch(uids)
+                    self._pass_on(notices)
+                    if notices:
+                        await self._fetch([uid for kind, uids in notices if kind == "stored" for uid in uids])
                     elif restoring is None or restoring.done():
                         restoring = asyncio.create_task(self._restore())
         finally:
             if restoring is not None:
                 restoring.cancel()
+
+    def _pass_on(self, notices: Sequence[Notice]) -> None:
+        for listener in self._listeners:
+            if notices:
+                listener.hear(notices)
+            else:
+                listener.begin()
 
     async def _fetch(self, uids: Sequence[str]) -> None:
         for start in range(0, len(uids), FETCH_ORDERS):

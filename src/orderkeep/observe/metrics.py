@@ -20,6 +20,7 @@ MetricName = Literal[
     "orderkeep_cache_evictions_total",
     "orderkeep_cache_restored_orders",
     "orderkeep_cache_following",
+    "orderkeep_event_streams",
 ]
 
 
@@ -74,6 +75,7 @@ METRICS: dict[MetricName, Metric] = {
     "orderkeep_cache_following": Metric(
         "api", Gauge, "1 while new orders reach the cache as they are stored."
     ),
+    "orderkeep_event_streams": Metric("api", Gauge, "Streams of events that are open."),
 }
 
 

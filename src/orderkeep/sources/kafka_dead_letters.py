@@ -12,12 +12,10 @@ from confluent_kafka import Message as Report
 
 from orderkeep.errors import BrokerUnavailable, ConfigurationError, Fatal, OrderkeepError
 from orderkeep.sources import kafka_client
+from orderkeep.sources.dead_letter_headers import headers
 from orderkeep.storage.store import Refused, SourceIdentity
 
 SETTING = "ORDERKEEP_KAFKA_DEAD_LETTER_TOPIC"
-PREFIX = "orderkeep-"
-"""Of the headers that are added; those of the message come before them, as they were."""
-REASON_CHARACTERS = 1_000
 
 _LOOK_SECONDS = 0.005
 _OPTIONS: dict[str, Any] = {
@@ -122,16 +120,8 @@ def _meaning(error: KafkaError, topic: str) -> OrderkeepError:
 
 
 def _headers(source: SourceIdentity, refused: Refused) -> Headers:
-    message = refused.message
-    said = {
-        "kind": refused.kind,
-        "reason": refused.reason[:REASON_CHARACTERS],
-        "topic": source.topic,
-        "partition": str(message.partition),
-        "position": str(message.position),
-        "incarnation": source.incarnation,
-    }
-    return [*_original(message.headers), *((PREFIX + name, _bytes(text)) for name, text in said.items())]
+    said = headers(source, refused).items()
+    return [*_original(refused.message.headers), *((name, _bytes(text)) for name, text in said)]
 
 
 def _original(headers: Iterable[tuple[bytes, bytes | None]]) -> Headers:

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 
+from orderkeep.storage.events import Notice
 from orderkeep.storage.search import ALL_ORDERS, OrderFilter, OrderSummary, Place
 from orderkeep.storage.store import (
     Accepted,
@@ -23,27 +24,28 @@ from orderkeep.storage.store import (
 )
 
 _CHUNK = 2_000
-_Origin = tuple[SourceIdentity, int | None, int | None]
-RejectKey = tuple[_Origin, bytes]
+Origin = tuple[SourceIdentity, int | None, int | None]
+RejectKey = tuple[Origin, bytes]
 
 
 class MemoryStore:
     """An `OrderWriter` and an `OrderReader` over dicts: what one writes, the other reads."""
 
     def __init__(self) -> None:
-        self._orders: dict[str, tuple[Accepted, _Origin, datetime]] = {}
+        self._orders: dict[str, tuple[Accepted, Origin, datetime]] = {}
         self.rejects: dict[RejectKey, tuple[Refused, datetime]] = {}
         """By place and hash, in the order in which they were kept."""
         self.discarded: dict[RejectKey, datetime] = {}
         """When what these rejects held was discarded."""
         self._positions: dict[tuple[str, SourceIdentity, int], tuple[Position, datetime]] = {}
         self.gaps: list[tuple[SourceIdentity, str, Gap]] = []
-        self._followers: set[asyncio.Queue[list[str]]] = set()
+        self._followers: set[asyncio.Queue[list[Notice]]] = set()
 
     async def write(self, batch: Batch) -> dict[Outcome, int]:
         now = datetime.now(UTC)
         counts: Counter[Outcome] = Counter()
         stored: list[str] = []
+        known_rejects = len(self.rejects)
         for accepted in batch.accepted:
             outcome = self._store(batch.source, accepted, now)
             counts[outcome] += 1
@@ -53,14 +55,14 @@ class MemoryStore:
             counts[self._refuse(batch.source, refused, now)] += 1
         for partition, position in batch.progress.items():
             self._advance((batch.group, batch.source, partition), position, now)
-        self._tell(stored)
+        self._tell(stored, known_rejects)
         return counts
 
     async def add(self, source: SourceIdentity, accepted: Sequence[Accepted]) -> list[Addition]:
         now = datetime.now(UTC)
         additions = [self._add(source, one, now) for one in accepted]
         kinds = zip(accepted, additions, strict=True)
-        self._tell([one.order_uid for one, addition in kinds if addition == "stored"])
+        self._tell([one.order_uid for one, addition in kinds if addition == "stored"], len(self.rejects))
         return additions
 
     async def progress(self, source: SourceIdentity, group: str) -> dict[int, int]:
@@ -88,6 +90,10 @@ class MemoryStore:
         rows = ((uid, self._orders[uid]) for uid in dict.fromkeys(uids) if uid in self._orders)
         return [StoredOrder(uid, accepted.payload, received_at) for uid, (accepted, _, received_at) in rows]
 
+    def origin(self, uid: str) -> Origin:
+        """Where the order came from: without partition and position when it came from no broker."""
+        return self._orders[uid][1]
+
     async def page(
         self, limit: int, after: Place | None = None, wanted: OrderFilter = ALL_ORDERS
     ) -> list[OrderSummary]:
@@ -107,8 +113,8 @@ class MemoryStore:
             chunk = rows[start : start + _CHUNK]
             yield [StoredOrder(uid, accepted.payload, at) for uid, (accepted, _, at) in chunk]
 
-    async def follow(self) -> AsyncGenerator[list[str], None]:
-        queue: asyncio.Queue[list[str]] = asyncio.Queue()
+    async def follow(self) -> AsyncGenerator[list[Notice], None]:
+        queue: asyncio.Queue[list[Notice]] = asyncio.Queue()
         self._followers.add(queue)
         try:
             yield []
@@ -159,10 +165,13 @@ class MemoryStore:
             return "stored"
         return "duplicate" if known[0].payload == accepted.payload else "conflict"
 
-    def _tell(self, stored: list[str]) -> None:
+    def _tell(self, stored: list[str], known_rejects: int) -> None:
+        """Tell of these orders, and of the rejects behind those that were known."""
+        rejects = [str(number + 1) for number in range(known_rejects, len(self.rejects))]
+        notices = [Notice("stored", sorted(stored)), Notice("rejected", rejects)]
         for follower in self._followers:
-            if stored:
-                follower.put_nowait(stored)
+            if stored or rejects:
+                follower.put_nowait([notice for notice in notices if notice.keys])
 
     def _refuse(self, source: SourceIdentity, refused: Refused, now: datetime) -> Outcome:
         key = _reject_key(source, refused.message)

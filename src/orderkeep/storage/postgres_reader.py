@@ -8,10 +8,11 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from orderkeep.errors import DatabaseUnavailable
-from orderkeep.storage.notifications import ORDERS_CHANNEL
+from orderkeep.storage.events import EventKind, Notice
+from orderkeep.storage.notifications import ORDERS_CHANNEL, REJECTS_CHANNEL
 from orderkeep.storage.postgres_connection import ReadPool, close, connect, is_standby
 from orderkeep.storage.postgres_errors import translated
 from orderkeep.storage.postgres_hosts import Role
@@ -31,6 +32,7 @@ CHUNK_SECONDS = 30.0
 FOLLOW_CHECK_SECONDS = 10.0
 FOLLOW_BACKLOG = 256
 """Notifications kept for a follower that is behind, of up to 7,900 bytes; the oldest are let go."""
+_CHANNELS: Final[dict[str, EventKind]] = {ORDERS_CHANNEL: "stored", REJECTS_CHANNEL: "rejected"}
 
 
 class PostgresReader:
@@ -84,22 +86,24 @@ class PostgresReader:
         finally:
             await close(connection)
 
-    async def follow(self) -> AsyncGenerator[list[str], None]:
+    async def follow(self) -> AsyncGenerator[list[Notice], None]:
         connection = await connect(self._primary_url, "follow", role="primary")
         backlog = _Backlog()
         try:
             connection.add_termination_listener(lambda _connection: backlog.woken.set())
             with translated():
-                async with asyncio.timeout(STATEMENT_SECONDS):
-                    await connection.add_listener(ORDERS_CHANNEL, backlog.note)
+                # In a transaction: of a commit, either all notifications are heard or none.
+                async with asyncio.timeout(STATEMENT_SECONDS), connection.transaction():
+                    for channel in _CHANNELS:
+                        await connection.add_listener(channel, backlog.note)
             yield []
             while True:
                 await _wait_or_check(connection, backlog.woken)
-                uids, lost = backlog.take()
-                if uids:
-                    yield uids
+                notices, lost = backlog.take()
                 if lost:
                     yield []
+                if notices:
+                    yield notices
         finally:
             await close(connection)
 
@@ -146,21 +150,21 @@ class _Backlog:
 
     def __init__(self) -> None:
         self.woken = asyncio.Event()
-        self._texts: deque[str] = deque(maxlen=FOLLOW_BACKLOG)
+        self._notices: deque[tuple[str, str]] = deque(maxlen=FOLLOW_BACKLOG)
         self._lost = False
 
-    def note(self, _connection: object, _pid: int, _channel: str, text: object) -> None:
-        self._lost = self._lost or len(self._texts) == FOLLOW_BACKLOG
-        self._texts.append(str(text))
+    def note(self, _connection: object, _pid: int, channel: str, text: object) -> None:
+        self._lost = self._lost or len(self._notices) == FOLLOW_BACKLOG
+        self._notices.append((channel, str(text)))
         self.woken.set()
 
-    def take(self) -> tuple[list[str], bool]:
-        """The uids, in the order of their commits, and whether any were let go."""
-        uids = [uid for text in self._texts for uid in text.split()]
+    def take(self) -> tuple[list[Notice], bool]:
+        """The notices, in the order of their commits, and whether any before them were let go."""
+        notices = [Notice(_CHANNELS[channel], text.split()) for channel, text in self._notices]
         lost, self._lost = self._lost, False
-        self._texts.clear()
+        self._notices.clear()
         self.woken.clear()
-        return uids, lost
+        return notices, lost
 
 
 async def _wait_or_check(connection: "Connection[Any]", woken: asyncio.Event) -> None:

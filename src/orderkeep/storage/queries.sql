@@ -287,3 +287,57 @@ where id = any(array(
     for no key update skip locked
 ))
 returning id;
+
+-- name: clock
+select now();
+
+-- name: events_of_orders
+select order_uid, track_number, customer_id, date_created, received_at, kind, partition, position,
+       case when octet_length(payload::text) <= $2::integer then payload end as payload
+from orders
+left join sources on sources.id = orders.source
+where order_uid = any($1::text[]);
+
+-- name: orders_since
+-- The newest are chosen before any payload is looked at.
+select order_uid, track_number, customer_id, date_created, received_at, kind, partition, position,
+       case when octet_length(payload::text) <= $3::integer then payload end as payload
+from (
+    select * from orders
+    where received_at >= $1
+    order by received_at desc, order_uid desc
+    limit $2
+) as newest
+left join sources on sources.id = newest.source;
+
+-- name: count_orders_since
+-- Sorted, so that it is read from the index, and no further than the limit.
+select count(*)
+from (
+    select from orders
+    where received_at >= $1 and (received_at, order_uid) > ($1, $2::text collate "C")
+    order by received_at desc
+    limit $3
+) as behind;
+
+-- name: events_of_rejects
+select rejected.id, rejected.kind, reason, sources.kind as source, topic, partition, position, received_at,
+       order_uid
+from rejected_messages as rejected
+join sources on sources.id = rejected.source
+where rejected.id = any($1::bigint[]);
+
+-- name: rejects_since
+-- Ids grow nearly as times do, and no index has both.
+select rejected.id, rejected.kind, reason, sources.kind as source, topic, partition, position, received_at,
+       order_uid
+from (select * from rejected_messages order by id desc limit $3) as rejected
+join sources on sources.id = rejected.source
+where received_at >= $1
+order by received_at desc, rejected.id desc
+limit $2;
+
+-- name: count_rejects_since
+select count(*)
+from (select id, received_at from rejected_messages order by id desc limit $3) as newest
+where (received_at, id) > ($1, $2::bigint);

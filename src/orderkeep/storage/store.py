@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple, Protocol
 from msgspec import Struct
 
 from orderkeep.errors import RejectKind
+from orderkeep.storage.events import Notice
 from orderkeep.storage.search import ALL_ORDERS, OrderFilter, OrderSummary, Place
 
 Outcome = Literal["stored", "duplicate", "rejected", "conflict", "redelivered"]
@@ -161,11 +162,12 @@ class OrderReader(Protocol):
     def newest(self) -> AsyncGenerator[list[StoredOrder], None]:
         """Every order, newest first, in chunks, without holding more than a chunk. Close it when done."""
 
-    def follow(self) -> AsyncGenerator[list[str], None]:
-        """The uids that are stored from now on, in the order of their commits.
+    def follow(self) -> AsyncGenerator[list[Notice], None]:
+        """What is stored and what is kept aside from now on, in the order of the commits: of each the orders
+        first. All who follow are told the same in the same order.
 
         An empty list comes first, and again whenever so much was waiting that some was let go: what was
-        stored before it may have been missed. Raises `Transient` when the connection is lost. Close it when
+        there before it may have been missed. Raises `Transient` when the connection is lost. Close it when
         done.
         """
 
