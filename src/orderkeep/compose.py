@@ -1,4 +1,4 @@
-"""The composition root: which adapter goes where. Those of the brokers are chosen in `brokers.py`."""
+"""The composition root: which adapter goes where. `brokers.py` and `caches.py` choose their own."""
 
 import asyncio
 import secrets
@@ -23,9 +23,10 @@ from orderkeep.api.posting import posting_route
 from orderkeep.api.rejects import reject_routes
 from orderkeep.api.server import address, listen, serve
 from orderkeep.brokers import dead_letters_of, make_publisher, source_of
-from orderkeep.cache.memory import MemoryCache
 from orderkeep.cache.read_through import ReadThrough
+from orderkeep.cache.redis import RedisCache
 from orderkeep.cache.warm import Warmer
+from orderkeep.caches import memory_of, redis_of
 from orderkeep.errors import ConfigurationError, DatabaseWentBack
 from orderkeep.ingest.intake import Intake
 from orderkeep.ingest.pipeline import Pipeline
@@ -116,15 +117,15 @@ async def run_api(settings: Settings, listener: socket.socket | None = None) -> 
     intake = Intake(
         PostgresWriter(settings.database_url), HTTP_PATIENCE
     )  # connected when something is posted
-    cache = MemoryCache(settings.cache_max_bytes, settings.cache_max_orders)
-    orders = ReadThrough(reader, cache)
-    warmer = Warmer(newcomers, cache)
+    cache, redis = memory_of(settings), redis_of(settings, lists.identity)
+    orders = ReadThrough(reader, cache, redis)
+    warmer = Warmer(newcomers, cache, *([redis] if redis else []))
     hosts = _hosts(settings)
     lane = FastLane(cache, orders.ask, hosts.allow)
     routes = [
         *order_routes(orders, lists),
         posting_route(intake, cache),
-        *api_health_routes(lists, cache, warmer, orders, lane, metrics),
+        *api_health_routes(lists, cache, redis, warmer, orders, lane, metrics),
         *reject_routes(rejects, replayer),
         *page_routes(),
     ]
@@ -132,14 +133,24 @@ async def run_api(settings: Settings, listener: socket.socket | None = None) -> 
     connections = Connections(allowed_connections())
     with stop_on_signal() as stop:
         log.info("started", role="api", address=address(listener), connections=connections.limit)
-        warming = asyncio.create_task(warmer.run())
+        warming = asyncio.create_task(_warm(warmer, redis))
         serving = asyncio.create_task(serve(app, listener, stop, lane, connections))
         try:
             await _run_together(stop, warming, serving, leader=serving)
         finally:
             for each in (reader, lists, newcomers, rejects, replayer, intake):
                 await each.close()
+            if redis is not None:
+                await redis.close()
         log.info("stopped", role="api", finished=True)
+
+
+async def _warm(warmer: Warmer, redis: RedisCache | None) -> None:
+    if redis is None:
+        await warmer.run()
+        return
+    await redis.open()
+    await asyncio.gather(redis.run(), warmer.run())
 
 
 def _reader(settings: Settings, size: int) -> PostgresReader:
