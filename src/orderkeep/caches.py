@@ -25,7 +25,7 @@ def redis_of(settings: Settings, identify: Callable[[], Awaitable[str]]) -> Redi
         from orderkeep.cache.redis_connection import RedisConnection
     except ModuleNotFoundError:
         raise ConfigurationError(
-            f"ORDERKEEP_CACHE is {settings.cache}, and the client for it is not here: install orderkeep[redis]"
+            f"ORDERKEEP_CACHE is {settings.cache}, and its client is not here: install orderkeep[redis]"
         ) from None
     return RedisCache(
         RedisConnection(settings.redis_url, settings.redis_deadline_seconds),

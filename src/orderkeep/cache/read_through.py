@@ -89,33 +89,39 @@ class ReadThrough:
         self._askers -= 1
 
     async def _query(self) -> None:
-        """Read what is waited for, until nothing is."""
+        """Read what is waited for, until nothing is: what the shared cache has is answered first."""
         while self._waiting:
             uids, self._waiting = self._waiting[:UIDS_A_QUERY], self._waiting[UIDS_A_QUERY:]
             self._sent.update(uids)
-            try:
-                found = await self._read(uids)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is for those who asked
-                for uid in uids:
-                    answer = self._asked.pop(uid)
-                    answer.set_exception(error)
-                    answer.exception()  # looked at, also when every asker has gone
-            else:
-                for uid in uids:
-                    self._asked.pop(uid).set_result(found.get(uid))
-            finally:
-                self._sent.difference_update(uids)
+            shared = await self._shared.get_many(uids) if self._shared is not None else {}
+            for uid, entry in shared.items():
+                await self._cache.put_read(uid, entry)
+                self._asking(uid).set_result(Found(entry, "redis"))
+            if missing := [uid for uid in uids if uid not in shared]:
+                await self._ask_database(missing)
 
-    async def _read(self, uids: Sequence[str]) -> dict[str, Found]:
-        found: dict[str, Found] = {}
-        if self._shared is not None:
-            shared = await self._shared.get_many(uids)
-            found = {uid: Found(entry, "redis") for uid, entry in shared.items()}
-        if len(found) < len(uids):
-            for order in await self._reader.orders([uid for uid in uids if uid not in found]):
-                found[order.order_uid] = Found(render(order), "miss")
-        for uid, (entry, via) in found.items():
+    async def _ask_database(self, uids: Sequence[str]) -> None:
+        try:
+            entries = await self._read(uids)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is for those who asked
+            for uid in uids:
+                answer = self._asking(uid)
+                answer.set_exception(error)
+                answer.exception()  # looked at, also when every asker has gone
+        else:
+            for uid in uids:
+                entry = entries.get(uid)
+                self._asking(uid).set_result(Found(entry, "miss") if entry is not None else None)
+
+    def _asking(self, uid: str) -> "asyncio.Future[Found | None]":
+        """Who asks for it, from now on no more."""
+        self._sent.discard(uid)
+        return self._asked.pop(uid)
+
+    async def _read(self, uids: Sequence[str]) -> dict[str, bytes]:
+        entries = {order.order_uid: render(order) for order in await self._reader.orders(uids)}
+        for uid, entry in entries.items():
             await self._cache.put_read(uid, entry)
-            if self._shared is not None and via == "miss":
+            if self._shared is not None:
                 await self._shared.put_read(uid, entry)
-        return found
+        return entries

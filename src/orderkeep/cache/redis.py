@@ -80,7 +80,7 @@ class RedisCache:
         return (await self.get_many([uid])).get(uid)
 
     async def get_many(self, uids: Sequence[str]) -> dict[str, bytes]:
-        if self._is_away():
+        if not uids or self._is_away():
             self.reads["skipped"] += len(uids)
             return {}
         try:
@@ -129,8 +129,8 @@ class RedisCache:
         """Connect and learn who fills, before a restore begins; goes on without what does not answer."""
         with suppress(CacheUnavailable, TimeoutError):
             async with asyncio.timeout(START_SECONDS):
-                await self._connection.connect()
                 await self._check()
+                await self._connection.connect()
 
     async def run(self) -> None:
         """Write what was put, and keep up with who fills and which database this is, for ever."""
@@ -155,15 +155,15 @@ class RedisCache:
     async def _check_for_ever(self) -> None:
         while True:
             await asyncio.sleep(CHECK_SECONDS)
-            with suppress(CacheUnavailable):
-                await self._check()
+            await self._check()
 
     async def _check(self) -> None:
         # A database that is away is still the same one, and what Redis has of it is all there is.
         with suppress(OrderkeepError):
             self._space = f"{self._prefix}:{FORMAT}:{await self._identify()}"
         if self._space is not None:
-            self._fills = await self._connection.take(self._filler, self._owner, FILLER_SECONDS)
+            with suppress(CacheUnavailable):
+                self._fills = await self._connection.take(self._filler, self._owner, FILLER_SECONDS)
 
     def _write_later(self, uid: str, payload: bytes) -> None:
         if self._is_away() or len(payload) > LONGEST:
