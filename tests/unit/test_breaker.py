@@ -24,7 +24,7 @@ def test_opens_after_failures_in_a_row() -> None:
 
 
 def test_late_success() -> None:
-    """A call that is answered after it opened does not close it, and further failures do not open it again."""
+    """A call that is answered after it opened does not close it; failures after that open it no more."""
     breaker = opened()
     breaker.succeed()
     assert breaker.is_open
