@@ -1,4 +1,4 @@
-"""The caches that keep the contract: to add one, write a `Caches` for it and name it in a table below."""
+"""The caches that keep the contract: to add one, write a `Caches` for it and name it at the end."""
 
 import asyncio
 import itertools
@@ -13,6 +13,7 @@ from orderkeep.cache.memory import MemoryCache
 from orderkeep.cache.redis import RedisCache
 from orderkeep.cache.redis_connection import RedisConnection
 from orderkeep.embedded import RedisServer
+from tests.contract.implementations import implementations
 
 PATIENT = 30.0
 """A deadline that is never near, for tests in which Redis has to answer."""
@@ -83,10 +84,14 @@ def _redis(request: pytest.FixtureRequest) -> RedisCaches:
     return RedisCaches(server.url)
 
 
-CACHES: dict[str, Callable[[pytest.FixtureRequest], Caches]] = {
+_OURS: dict[str, Callable[[pytest.FixtureRequest], Caches]] = {
     "memory": lambda _request: MemoryCaches(),
     "redis": _redis,
 }
-SHARED_CACHES: dict[str, Callable[[pytest.FixtureRequest], SharedCaches]] = {"redis": _redis}
-BOUNDED_CACHES: dict[str, Callable[[int, int | None], BoundedCache]] = {"memory": MemoryCache}
+_OUR_SHARED: dict[str, Callable[[pytest.FixtureRequest], SharedCaches]] = {"redis": _redis}
+_OUR_BOUNDED: dict[str, Callable[[int, int | None], BoundedCache]] = {"memory": MemoryCache}
 """How each is made from its bounds: bytes, and a number of orders or None."""
+
+CACHES = implementations("CACHE", _OURS)
+SHARED_CACHES = implementations("SHARED_CACHE", _OUR_SHARED)
+BOUNDED_CACHES = implementations("BOUNDED_CACHE", _OUR_BOUNDED)

@@ -101,6 +101,8 @@ async def test_without_a_primary(behind: PostgresReader, pair: Pair) -> None:
         with pytest.raises(Transient):
             await behind.orders(["old", "none"])
     with pytest.raises(Transient):
+        await behind.identity()
+    with pytest.raises(Transient):
         await anext(behind.follow())
 
 
@@ -190,6 +192,22 @@ async def test_two_primaries(pair: Pair, database: Database) -> None:
         reached = await connect_and_tell(url, "test", role="primary")
         assert await reached.connection.fetchval("select inet_server_port()") == pair.primary.port
         reached.connection.terminate()
+
+
+async def test_identity_after_a_promotion(pair: Pair, database: Database) -> None:
+    """A promoted standby is another database, since it may lack what the old primary had."""
+
+    async def identity() -> str:
+        reader = PostgresReader(pair.url(READER, database.name))
+        try:
+            return await reader.identity()
+        finally:
+            await reader.close()
+
+    before = await identity()
+    assert await identity() == before
+    pair.promote()
+    assert await identity() != before
 
 
 async def test_a_write_leaves_for_the_new_primary(
