@@ -26,7 +26,7 @@ class RedisServer(Server):
     """
 
     name = "Redis"
-    telling = ("FATAL", "Fatal", "***", "# ")
+    telling = ("# ", "FATAL", ">>> ")
 
     def __init__(
         self,
