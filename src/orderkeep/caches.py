@@ -28,7 +28,7 @@ def redis_of(settings: Settings, identify: Callable[[], Awaitable[str]]) -> Redi
             f"ORDERKEEP_CACHE is {settings.cache}, and its client is not here: install orderkeep[redis]"
         ) from None
     return RedisCache(
-        RedisConnection(settings.redis_url, settings.redis_deadline_seconds),
+        RedisConnection(settings.redis_url, settings.redis_deadline_seconds, settings.redis_prefix),
         identify,
         prefix=settings.redis_prefix,
         ttl=settings.redis_ttl_seconds,

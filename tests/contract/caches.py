@@ -59,7 +59,7 @@ class RedisCaches:
     async def opened(
         self, *, deadline: float = PATIENT, ttl: int = 600, max_bytes: int = 10_000_000
     ) -> AsyncIterator[RedisCache]:
-        connection = RedisConnection(self.url, deadline)
+        connection = RedisConnection(self.url, deadline, self.prefix)
         cache = RedisCache(connection, self._identify, prefix=self.prefix, ttl=ttl, max_bytes=max_bytes)
         await cache.open()
         working = asyncio.create_task(cache.run())

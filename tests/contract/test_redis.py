@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -15,13 +16,14 @@ from valkey import Valkey
 from orderkeep.cache import redis as redis_cache
 from orderkeep.cache import redis_connection
 from orderkeep.cache.entry import render_payload
-from orderkeep.cache.redis import RedisCache
+from orderkeep.cache.redis import RedisCache, RedisStatus
 from orderkeep.cache.redis_connection import READERS, RedisConnection
 from orderkeep.cache.redis_value import LONGEST, pack
 from orderkeep.embedded import RedisServer
 from orderkeep.embedded.ports import choose
 from orderkeep.errors import ConfigurationError, DatabaseUnavailable
 from tests.contract.caches import PATIENT, RedisCaches
+from tests.documents import read
 from tests.tls import in_front_of
 
 SHORT = 0.05
@@ -361,6 +363,19 @@ async def test_read_only(own: RedisServer) -> None:
         assert not cache.breaker_is_open
 
 
+async def test_documented_rights(own: RedisServer) -> None:
+    """The rights that the documentation gives are enough to read, to write and to fill."""
+    (line,) = re.findall(r"^ACL SETUSER .*$", read("docs/cache.md"), re.MULTILINE)
+    with Valkey(port=own.port) as admin:
+        admin.execute_command(line)
+    caches = RedisCaches(f"redis://orderkeep:password@127.0.0.1:{own.port}/1")
+    caches.prefix = "orderkeep"
+    async with caches.opened() as cache:
+        await keep(caches, cache, "a")
+        assert await cache.get("a") == ENTRY
+        assert cache.status() == RedisStatus("ok", None, fills=True)
+
+
 async def test_tls(redis: RedisServer, tmp_path: Path) -> None:
     """Over TLS the server has to show a certificate of an authority that is trusted."""
     async with in_front_of(redis.port, tmp_path) as secured:
@@ -447,5 +462,5 @@ async def test_nobody(caches: RedisCaches) -> None:
 def test_url(url: str) -> None:
     """A URL that cannot be used is refused at the start, and no part of a password is repeated."""
     with pytest.raises(ConfigurationError, match="ORDERKEEP_REDIS_URL cannot be read") as caught:
-        RedisConnection(url, 1.0)
+        RedisConnection(url, 1.0, "orderkeep")
     assert "pass/" not in str(caught.value)

@@ -167,7 +167,8 @@ def _serve(
 def _redis_facts(server: RedisServer) -> dict[str, Any]:
     with Valkey(host=server.host, port=server.port) as client:
         said: dict[str, Any] = client.info()
-        return {"version": said["redis_version"], "keys": client.dbsize(), "bytes": said["used_memory"]}
+        version = said.get("valkey_version", said["redis_version"])
+        return {"version": version, "keys": client.dbsize(), "bytes": said["used_memory"]}
 
 
 def _read_in_turn(url: str, uids: list[str], _name: str) -> web.Load:
