@@ -193,8 +193,7 @@ async def test_started_before_redis(make_api: MakeApi, database: Database, redis
     redis.kill()
     api = make_api()
     api.start_api()
-    assert get(api, "a") == ("miss", order("a"))
-    wait_until(lambda: state(api) == "unavailable", "it is noticed")
+    wait_until(lambda: get(api, "a") == ("miss", order("a")) and state(api) == "unavailable", "it is noticed")
     assert metric(api, "orderkeep_redis_breaker_open") == 1
     assert ready(api)["status"] == "degraded"
     redis.start()

@@ -163,6 +163,7 @@ class RedisCache:
             self._space = f"{self._prefix}:{FORMAT}:{await self._identify()}"
         if self._space is not None:
             with suppress(CacheUnavailable):
+                await self._connection.read([self._filler])  # it is noticed as well while nobody reads
                 self._fills = await self._connection.take(self._filler, self._owner, FILLER_SECONDS)
 
     def _write_later(self, uid: str, payload: bytes) -> None:

@@ -42,7 +42,8 @@ log = structlog.get_logger()
 class RedisConnection:
     """A few connections to one server. Every call raises `CacheUnavailable`, and nothing else.
 
-    `trouble` is why the breaker is open, or None.
+    Reads that fail open the breaker; a write may be slow or refused while reads are not. `trouble` is why it
+    is open, or None.
     """
 
     def __init__(self, url: str, deadline: float, probe: str) -> None:
@@ -75,7 +76,14 @@ class RedisConnection:
 
     async def read(self, keys: Sequence[str]) -> list[object]:
         """The value of each key: bytes, or None when there is none, or one of another type."""
-        values = await self._call(self._deadline, lambda: self._mget(keys))
+        try:
+            values = await self._call(self._deadline, lambda: self._mget(keys))
+        except CacheUnavailable as error:
+            if self._breaker.fail():
+                self.trouble = f"Redis cannot be read: {error}"
+                self._opened.set()
+                log.warning("redis_unavailable", error=self.trouble)
+            raise
         self._breaker.succeed()
         return values
 
@@ -114,7 +122,7 @@ class RedisConnection:
 
     async def _call(self, seconds: float, command: Callable[[], Awaitable[Answer]]) -> Answer:
         if self.is_open:
-            raise CacheUnavailable(self.trouble or "")
+            raise CacheUnavailable("the breaker is open")
         return await self._ask(seconds, command)
 
     async def _ask(self, seconds: float, command: Callable[[], Awaitable[Answer]]) -> Answer:
@@ -123,16 +131,16 @@ class RedisConnection:
                 # Cancelled, the client drops the connection: nobody gets an answer that comes too late.
                 return await command()
         except TimeoutError:
-            raise self._failed(f"no answer within {seconds:g} seconds") from None
+            raise CacheUnavailable(f"no answer within {seconds:g} seconds") from None
         except CacheUnavailable:
             raise
         except Exception as error:  # whatever a cache does, reading goes on without it
-            raise self._failed(str(error) or type(error).__name__) from error
+            raise CacheUnavailable(str(error) or type(error).__name__) from error
 
     async def _mget(self, keys: Sequence[str]) -> list[object]:
         values: list[object] = await self._client.mget(keys)
         if not isinstance(values, list) or len(values) != len(keys):
-            raise TypeError("it answers something else than it was asked for")
+            raise CacheUnavailable("it answers something else than it was asked for")
         return values
 
     async def _eval(self, script: str, keys: Collection[str], *arguments: bytes | str | int) -> object:
@@ -141,10 +149,3 @@ class RedisConnection:
         except ResponseError as error:
             # It is there, and says no: its memory is full, it is a replica, or the user may only read.
             raise CacheUnavailable(f"Redis takes no writes: {error}") from error
-
-    def _failed(self, reason: str) -> CacheUnavailable:
-        if self._breaker.fail():
-            self.trouble = f"Redis cannot be read: {reason}"
-            self._opened.set()
-            log.warning("redis_unavailable", error=self.trouble)
-        return CacheUnavailable(reason)

@@ -27,7 +27,8 @@ export async function fetchOrder(uid, signal) {
   const began = performance.now();
   const { response, text } = await ask(`/orders/${encodeURIComponent(uid)}`, signal);
   const milliseconds = performance.now() - began;
-  const source = { hit: "memory", redis: "redis", miss: "database" }[response.headers.get("x-orderkeep-cache")] ?? null;
+  const via = response.headers.get("x-orderkeep-cache");
+  const source = { hit: "memory", redis: "redis", miss: "database" }[via] ?? null;
   return { uid, text, source, milliseconds };
 }
 
