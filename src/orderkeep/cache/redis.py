@@ -28,7 +28,7 @@ FILLER_SECONDS = 15
 """After which another process fills, when the one that did is gone."""
 CHECK_SECONDS = 5.0
 """Between renewals of that, and between questions which database this is."""
-START_SECONDS = 1.0
+START_SECONDS = 2.0
 """How long a process waits at its start for the answers to both."""
 WAITING_WRITES = 1_024
 """Orders that wait to be written; what is read beyond is not written, a restore waits."""
@@ -129,8 +129,9 @@ class RedisCache:
         """Connect and learn who fills, before a restore begins; goes on without what does not answer."""
         with suppress(CacheUnavailable, TimeoutError):
             async with asyncio.timeout(START_SECONDS):
-                await self._check()
+                await self._ask_which_database()
                 await self._connection.connect()
+                await self._offer_to_fill()
 
     async def run(self) -> None:
         """Write what was put, and keep up with who fills and which database this is, for ever."""
@@ -158,13 +159,19 @@ class RedisCache:
             await self._check()
 
     async def _check(self) -> None:
-        # A database that is away is still the same one, and what Redis has of it is all there is.
+        await self._ask_which_database()
+        with suppress(CacheUnavailable):
+            await self._offer_to_fill()
+
+    async def _ask_which_database(self) -> None:
+        # One that is away is still the same, and what Redis has of it is all there is.
         with suppress(OrderkeepError):
             self._space = f"{self._prefix}:{FORMAT}:{await self._identify()}"
+
+    async def _offer_to_fill(self) -> None:
         if self._space is not None:
-            with suppress(CacheUnavailable):
-                await self._connection.read([self._filler])  # it is noticed as well while nobody reads
-                self._fills = await self._connection.take(self._filler, self._owner, FILLER_SECONDS)
+            await self._connection.read([self._filler])  # that it fails is noticed also while nobody reads
+            self._fills = await self._connection.take(self._filler, self._owner, FILLER_SECONDS)
 
     def _write_later(self, uid: str, payload: bytes) -> None:
         if self._is_away() or len(payload) > LONGEST:
@@ -182,14 +189,17 @@ class RedisCache:
             try:
                 await self._connection.write(dict(waiting), self._ttl)
             except CacheUnavailable as error:
-                self._note_written("failed", len(waiting), str(error))
+                self.writes["failed"] += len(waiting)
+                self._note_refusal(str(error))
             else:
-                self._note_written("written", len(waiting), None)
+                self.writes["written"] += len(waiting)
+                self._refused = None
             for _ in waiting:
                 self._to_write.task_done()
 
-    def _note_written(self, result: WriteResult, count: int, refused: str | None) -> None:
-        self.writes[result] += count
-        if refused and not self._refused and not self._connection.is_open:
-            log.warning("redis_write_failed", error=refused)
-        self._refused = refused
+    def _note_refusal(self, reason: str) -> None:
+        if self._connection.is_open:
+            return  # which has been told
+        if self._refused is None:
+            log.warning("redis_write_failed", error=reason)
+        self._refused = reason
