@@ -52,7 +52,7 @@ docs: $(VENV)/.installed ## Write .env.example and docs/settings.md from the set
 	cd docs && env -i PATH="$$PATH" ../$(VENV)/bin/orderkeep config --format markdown > settings.md
 
 LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	--no-emit-index-url --no-emit-find-links --extra embedded --group build pyproject.toml
+	--no-emit-index-url --no-emit-find-links --extra embedded --extra redis --group build pyproject.toml
 
 lock: $(VENV)/.installed-dev ## Choose the newest versions of the dependencies and pin them by hash
 	$(LOCK) --upgrade -o requirements.lock

@@ -1,4 +1,4 @@
-"""The composition root: which adapter goes where. Those of the brokers are chosen in `brokers.py`."""
+"""The composition root: which adapter goes where. `brokers.py` and `caches.py` choose their own."""
 
 import asyncio
 import secrets
@@ -26,9 +26,10 @@ from orderkeep.api.posting import posting_route
 from orderkeep.api.rejects import reject_routes
 from orderkeep.api.server import address, listen, serve
 from orderkeep.brokers import dead_letters_of, make_publisher, source_of
-from orderkeep.cache.memory import MemoryCache
 from orderkeep.cache.read_through import ReadThrough
+from orderkeep.cache.redis import RedisCache
 from orderkeep.cache.warm import Warmer
+from orderkeep.caches import memory_of, redis_of
 from orderkeep.errors import ConfigurationError, DatabaseWentBack
 from orderkeep.ingest.intake import Intake
 from orderkeep.ingest.pipeline import Pipeline
@@ -120,17 +121,17 @@ async def run_api(settings: Settings, listener: socket.socket | None = None) -> 
     intake = Intake(
         PostgresWriter(settings.database_url), HTTP_PATIENCE
     )  # connected when something is posted
-    cache = MemoryCache(settings.cache_max_bytes, settings.cache_max_orders)
-    orders = ReadThrough(reader, cache)
+    cache, redis = memory_of(settings), redis_of(settings, lists.identity)
+    orders = ReadThrough(reader, cache, redis)
     events = PostgresEvents(settings.database_url)
     feed = Feed(events)
-    warmer = Warmer(newcomers, cache, [feed])
+    warmer = Warmer(newcomers, [cache, redis] if redis else [cache], [feed])
     hosts = _hosts(settings)
     lane = FastLane(cache, orders.ask, hosts.allow)
     routes = [
         *order_routes(orders, lists),
         posting_route(intake, cache),
-        *api_health_routes(lists, cache, warmer, orders, lane, feed, metrics),
+        *api_health_routes(lists, cache, redis, warmer, orders, lane, feed, metrics),
         *reject_routes(rejects, replayer),
         event_route(feed),
         asyncapi_route(
@@ -142,7 +143,7 @@ async def run_api(settings: Settings, listener: socket.socket | None = None) -> 
     connections = Connections(allowed_connections())
     with stop_on_signal() as stop:
         log.info("started", role="api", address=address(listener), connections=connections.limit)
-        warming = asyncio.create_task(warmer.run())
+        warming = asyncio.create_task(_warm(warmer, redis))
         feeding = asyncio.create_task(feed.stop_when(stop))
         serving = asyncio.create_task(serve(app, listener, stop, lane, connections))
         try:
@@ -150,7 +151,17 @@ async def run_api(settings: Settings, listener: socket.socket | None = None) -> 
         finally:
             for each in (reader, lists, newcomers, rejects, replayer, intake, events):
                 await each.close()
+            if redis is not None:
+                await redis.close()
         log.info("stopped", role="api", finished=True)
+
+
+async def _warm(warmer: Warmer, redis: RedisCache | None) -> None:
+    if redis is None:
+        await warmer.run()
+        return
+    await redis.open()
+    await asyncio.gather(redis.run(), warmer.run())
 
 
 def _reader(settings: Settings, size: int) -> PostgresReader:

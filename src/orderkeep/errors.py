@@ -8,6 +8,7 @@ OrderkeepError
 │   │   ├── OutcomeUnknown     a COMMIT was not answered: the batch is written again and finds itself
 │   │   └── SchemaAtFault      a constraint refused a valid order (class 23): fatal after a few tries
 │   ├── BrokerUnavailable
+│   ├── CacheUnavailable   Redis does not answer, or says no: reading goes on without it
 │   └── Overloaded         too many reads wait for the database: HTTP answers 503 with Retry-After
 └── Fatal                  about the set-up: the process stops and the one-line message says what to do
     ├── ConfigurationError
@@ -79,6 +80,10 @@ class SchemaAtFault(DatabaseUnavailable):
 
 class BrokerUnavailable(Transient):
     """The broker cannot be reached, or is busy electing, rebalancing or starting."""
+
+
+class CacheUnavailable(Transient):
+    """Redis does not answer, or says no; whoever asks it goes on without it."""
 
 
 class Overloaded(Transient):

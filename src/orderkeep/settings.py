@@ -114,12 +114,33 @@ class Settings(BaseSettings):
         "addresses and HTTP_HOST; * allows all.",
     )
 
-    cache: Literal["memory"] = Field("memory", description="Where the API keeps orders at hand.")
+    cache: Literal["memory", "redis", "both"] = Field(
+        "memory",
+        description="Where the API keeps orders at hand: in its memory, in Redis or Valkey, or in both, "
+        "memory in front.",
+    )
     cache_max_bytes: int = Field(
-        512 * 1024 * 1024, ge=0, description="Bytes of responses that the cache of one API process holds."
+        512 * 1024 * 1024,
+        ge=0,
+        description="Bytes of responses that the cache of one API process holds, and of orders that a "
+        "restore writes to Redis.",
     )
     cache_max_orders: int | None = Field(
-        None, ge=1, description="Hold the newest so many orders, instead of the most recently used."
+        None,
+        ge=1,
+        description="Hold the newest so many orders in memory, instead of the most recently used.",
+    )
+    redis_url: str = Field(
+        "redis://localhost:6379/0",
+        description="Redis or Valkey: redis://user:password@host:port/number; rediss:// for TLS, "
+        "?ssl_ca_certs=FILE for a certificate authority of your own.",
+    )
+    redis_prefix: str = Field("orderkeep", min_length=1, description="What every key in Redis begins with.")
+    redis_ttl_seconds: int = Field(
+        86_400, ge=1, le=10**9, description="Seconds that an order stays in Redis after it was written."
+    )
+    redis_deadline_seconds: float = Field(
+        0.05, gt=0, le=5, description="Seconds that a read waits for Redis before PostgreSQL is asked."
     )
 
     log_format: Literal["json", "console"] = Field(
@@ -141,6 +162,22 @@ class Settings(BaseSettings):
     def _is_nats_url(cls, value: str) -> str:
         if not all(part.strip().startswith(("nats://", "tls://")) for part in value.split(",")):
             raise ValueError("URLs like nats://user:password@host:4222 are expected, comma-separated")
+        return value
+
+    @field_validator("cache_max_orders")
+    @classmethod
+    def _is_of_memory(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value is not None and info.data.get("cache") == "redis":
+            raise ValueError(
+                "Redis is bounded by its own maxmemory: leave this out, or set ORDERKEEP_CACHE=both"
+            )
+        return value
+
+    @field_validator("redis_url")
+    @classmethod
+    def _is_redis_url(cls, value: str) -> str:
+        if not value.startswith(("redis://", "rediss://", "valkey://", "valkeys://", "unix://")):
+            raise ValueError("a URL like redis://user:password@host:6379/0 is expected, rediss:// for TLS")
         return value
 
     @field_validator("kafka_dead_letter_topic")

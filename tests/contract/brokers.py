@@ -1,4 +1,4 @@
-"""The brokers whose sources keep the contract: to add one, write a `Broker`, and name it in `BROKERS`."""
+"""The brokers whose sources keep the contract: to add one, write a `Broker`, and name it at the end."""
 
 from collections.abc import Callable
 from typing import ClassVar, Protocol
@@ -12,6 +12,7 @@ from orderkeep.sources.kafka import KafkaSource
 from orderkeep.sources.memory import MemorySource, MemoryTopic
 from orderkeep.sources.source import Source
 from orderkeep.storage.store import Message
+from tests.contract.implementations import implementations
 from tests.nats_wire import NatsWire
 
 PARTITIONS = 4
@@ -176,10 +177,11 @@ class JetStreamBroker:
         return JetStreamSource(self.server.url, self.subject, self.subject, group, ack_wait=2.0)
 
 
-BROKERS: dict[str, Callable[[pytest.FixtureRequest], Broker]] = {
+_OURS: dict[str, Callable[[pytest.FixtureRequest], Broker]] = {
     "memory": lambda _request: MemoryBroker(),
     "kafka": lambda request: KafkaBroker(request.getfixturevalue("kafka"), request.getfixturevalue("topic")),
     "jetstream": lambda request: JetStreamBroker(
         request.getfixturevalue("nats"), request.getfixturevalue("subject")
     ),
 }
+BROKERS = implementations("SOURCE", _OURS)

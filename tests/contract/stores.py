@@ -1,4 +1,4 @@
-"""The stores that keep the contract: to add one, write a `Stores` for it and name it in `STORES`."""
+"""The stores that keep the contract: to add one, write a `Stores` for it and name it at the end."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -18,6 +18,7 @@ from orderkeep.storage.postgres_writer import PostgresWriter
 from orderkeep.storage.rejects import RejectStore
 from orderkeep.storage.store import OrderReader, OrderWriter
 from tests.conftest import Database
+from tests.contract.implementations import implementations
 
 
 class Reject(NamedTuple):
@@ -119,7 +120,8 @@ def _reject(row: asyncpg.Record) -> Reject:
     return Reject(**{**dict(row), "headers": tuple(zip(flat[::2], flat[1::2], strict=True))})
 
 
-STORES: dict[str, Callable[[pytest.FixtureRequest], Stores]] = {
+_OURS: dict[str, Callable[[pytest.FixtureRequest], Stores]] = {
     "memory": lambda _request: MemoryStores(),
     "postgres": lambda request: PostgresStores(request.getfixturevalue("database")),
 }
+STORES = implementations("STORE", _OURS)

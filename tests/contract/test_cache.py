@@ -1,135 +1,114 @@
-"""What every cache promises: an entry is there, exactly as it was put, or is not; and there is a bound."""
+"""What every cache promises: an order is there, exactly as it was put, or it is not."""
 
-from collections.abc import Callable
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 
 import pytest
 
-from orderkeep.cache.cache import Cache
-from orderkeep.cache.memory import MemoryCache
+from orderkeep.cache.cache import Cache, SharedCache
+from orderkeep.cache.entry import render_payload
+from tests.contract.caches import CACHES, SHARED_CACHES, Caches, SharedCaches
 
-# To add a cache, name here how it is made from its bounds: bytes, and a number of orders or None.
-CACHES: dict[str, Callable[[int, int | None], Cache]] = {"memory": MemoryCache}
-
-Make = Callable[[int, int | None], Cache]
-ROOM = 1_000_000
+UIDS = ["a", "A", "0", "~:.-_", "x" * 128]
 
 
 @pytest.fixture(params=CACHES)
-def make(request: pytest.FixtureRequest) -> Make:
-    return CACHES[request.param]
+def caches(request: pytest.FixtureRequest) -> Caches:
+    return CACHES[request.param](request)
 
 
-async def held(cache: Cache, *uids: str) -> list[str]:
-    return [uid for uid in uids if await cache.get(uid) is not None]
+@pytest.fixture
+async def cache(caches: Caches) -> AsyncIterator[Cache]:
+    async with caches.opened() as cache:
+        yield cache
 
 
-async def test_get(make: Make) -> None:
-    """An entry comes back byte for byte, however it was put; one that was not put does not come."""
-    cache = make(ROOM, None)
-    entry = bytes(range(256)) * 10
-    await cache.put_new("new", entry + b"1")
-    await cache.put_read("read", entry + b"2")
-    assert await cache.put_older("older", entry + b"3")
-    found = [await cache.get(uid) for uid in ("new", "read", "older", "missing")]
-    assert found == [entry + b"1", entry + b"2", entry + b"3", None]
+@pytest.fixture(params=SHARED_CACHES)
+def shared(request: pytest.FixtureRequest) -> SharedCaches:
+    return SHARED_CACHES[request.param](request)
 
 
-async def test_twice(make: Make) -> None:
-    """An order that is put twice is there once."""
-    cache = make(ROOM, None)
-    await cache.put_new("a", b"entry")
-    before = cache.statistics()
-    await cache.put_new("a", b"entry")
-    await cache.put_read("a", b"entry")
-    assert await cache.put_older("a", b"entry")
-    assert cache.statistics() == before
-    assert before.entries == 1
-
-
-@pytest.mark.parametrize("way", ["put_new", "put_read", "put_older"])
-async def test_bound(make: Make, way: str) -> None:
-    """The bytes held never exceed the bound, whatever is put."""
-    cache = make(10_000, None)
-    for number in range(100):
-        await getattr(cache, way)(f"uid-{number}", b"x" * (number * 7 % 900))
-        assert cache.statistics().bytes <= 10_000
-    assert cache.statistics().entries > 1
-
-
-async def test_recency(make: Make) -> None:
-    """What was asked for lately stays; what nobody asked for goes first."""
-    cache = make(10_000, None)
-    for number in range(4):
-        await cache.put_new(f"uid-{number}", b"x" * 2_000)
-    assert await held(cache, "uid-0", "uid-1") == ["uid-0", "uid-1"]
-    await cache.put_new("more", b"x" * 2_000)
-    await cache.put_read("and more", b"x" * 2_000)
-    assert await held(cache, "uid-0", "uid-1", "more", "and more") == ["uid-0", "uid-1", "more", "and more"]
-    assert await held(cache, "uid-2", "uid-3") == []
-    assert cache.statistics().evictions == 2
-
-
-async def test_restore_evicts_nothing(make: Make) -> None:
-    """A restore fills what room there is, and then is told that there is none."""
-    cache = make(10_000, None)
-    await cache.put_new("newest", b"x" * 2_000)
+async def test_get(caches: Caches, cache: Cache) -> None:
+    """An order comes back byte for byte, however it was put; one that was not put does not come."""
+    text = bytes(range(256)) * 10
+    entries = [render_payload(text + b"%d" % number) for number in range(3)]
     cache.begin_restore()
-    taken = [await cache.put_older(f"uid-{number}", b"x" * 2_000) for number in range(10)]
-    assert taken == sorted(taken, reverse=True)
-    assert 0 < taken.count(True) < 10
-    assert await held(cache, "newest", "uid-0") == ["newest", "uid-0"]
-    assert cache.statistics().evictions == 0
+    await cache.put_new("new", entries[0])
+    await cache.put_read("read", entries[1])
+    assert await cache.put_older("older", entries[2])
+    await caches.settle(cache)
+    assert [await cache.get(uid) for uid in ("new", "read", "older", "missing")] == [*entries, None]
 
 
-async def test_arrivals_during_a_restore(make: Make) -> None:
-    """An order that arrives during a restore puts out the oldest, not the newest restored."""
-    cache = make(10_000, None)
-    cache.begin_restore()
-    number = 0
-    while await cache.put_older(f"uid-{number}", b"x" * 2_000):
-        number += 1
-    await cache.put_new("arrival", b"x" * 2_000)
-    assert await held(cache, "arrival", "uid-0", f"uid-{number - 1}") == ["arrival", "uid-0"]
+async def test_twice(caches: Caches, cache: Cache) -> None:
+    """An order that is put again, in whatever way, is there as before."""
+    entry = render_payload(b"{}")
+    await cache.put_new("a", entry)
+    await cache.put_read("a", entry)
+    assert await cache.put_older("a", entry)
+    await caches.settle(cache)
+    assert await cache.get("a") == entry
 
 
-async def test_newest(make: Make) -> None:
-    """With a number of orders the newest received are held, and what is read changes nothing."""
-    cache = make(ROOM, 3)
-    for number in range(6):
-        await cache.put_new(f"uid-{number}", b"x")
-        await cache.get("uid-0")
-        await cache.put_read("old", b"x")
-    assert await held(cache, "old", *(f"uid-{number}" for number in range(6))) == ["uid-3", "uid-4", "uid-5"]
-    assert cache.statistics().max_orders == 3
+async def test_every_uid(caches: Caches, cache: Cache) -> None:
+    """Whatever a uid may be, its order is its own."""
+    for uid in UIDS:
+        await cache.put_read(uid, render_payload(uid.encode()))
+    await caches.settle(cache)
+    assert [await cache.get(uid) for uid in UIDS] == [render_payload(uid.encode()) for uid in UIDS]
 
 
-async def test_newest_after_a_gap(make: Make) -> None:
-    """When a restore begins again, orders that the following missed are no gap in the newest."""
-    cache = make(ROOM, 3)
-    for uid in ("a", "b", "c"):
-        await cache.put_new(uid, b"x")
-    cache.begin_restore()
-    for uid in ("f", "e", "d"):
-        assert await cache.put_older(uid, b"x")
-    assert not await cache.put_older("c", b"x")
-    await cache.put_new("g", b"x")
-    assert await held(cache, "a", "b", "c", "d", "e", "f", "g") == ["e", "f", "g"]
+@pytest.mark.parametrize("size", [0, 1, 1_000, 100_000, 1_000_000])
+async def test_every_size(caches: Caches, cache: Cache, size: int) -> None:
+    """An order of any size is there whole, or not at all."""
+    entry = render_payload(random.Random(size).randbytes(size))
+    await cache.put_read("a", entry)
+    await caches.settle(cache)
+    assert await cache.get("a") in (entry, None)
 
 
-async def test_no_room_at_all(make: Make) -> None:
-    """A cache of no bytes holds nothing, and says so."""
-    cache = make(0, None)
-    await cache.put_new("a", b"")
-    await cache.put_read("b", b"")
-    assert not await cache.put_older("c", b"")
-    assert await held(cache, "a", "b", "c") == []
-    assert cache.statistics().entries == cache.statistics().bytes == 0
+async def test_many_at_once(caches: Caches, cache: Cache) -> None:
+    """Readers and writers side by side each get what belongs to their uid."""
+    entries = {f"uid-{number}": render_payload(b"%d" % number * 99) for number in range(200)}
+
+    async def use(uid: str) -> None:
+        assert await cache.get(uid) in (None, entries[uid])
+        await cache.put_read(uid, entries[uid])
+        assert await cache.get(uid) in (None, entries[uid])
+
+    await asyncio.gather(*(use(uid) for uid in [*entries, *entries]))
+    await caches.settle(cache)
+    assert {uid: await cache.get(uid) for uid in entries} == entries
 
 
-async def test_too_large(make: Make) -> None:
-    """An entry larger than the cache is not held, and puts out none of the others."""
-    cache = make(5_000, None)
-    await cache.put_new("a", b"x")
-    await cache.put_new("large", b"x" * 5_000)
-    await cache.put_read("larger", b"x" * 50_000)
-    assert await held(cache, "a", "large", "larger") == ["a"]
+async def test_shared(shared: SharedCaches) -> None:
+    """What one process has put, another finds, many in one call, and so does one that comes later."""
+    entries = {f"uid-{number}": render_payload(b"%d" % number) for number in range(100)}
+    async with AsyncExitStack() as stack:
+        one, other = [await stack.enter_async_context(shared.opened()) for _ in range(2)]
+        for uid, entry in entries.items():
+            await one.put_read(uid, entry)
+        await shared.settle(one)
+        assert await other.get_many([*entries, "missing"]) == entries
+    async with shared.opened() as later:
+        assert await later.get_many(list(entries)) == entries
+        assert await later.get_many([]) == {}
+
+
+async def test_one_fills(shared: SharedCaches) -> None:
+    """What is new, and a restore, one process writes for all, so that nothing is written once for each."""
+    async with AsyncExitStack() as stack:
+        both: list[SharedCache] = [await stack.enter_async_context(shared.opened()) for _ in range(2)]
+        entry = render_payload(b"{}")
+        for number, cache in enumerate(both):
+            cache.begin_restore()
+            await cache.put_new(f"new-{number}", entry)
+        taken = [await cache.put_older(f"older-{number}", entry) for number, cache in enumerate(both)]
+        assert sorted(taken) == [False, True]
+        for cache in both:
+            await shared.settle(cache)
+        filler = taken.index(True)
+        expected = {f"new-{filler}": entry, f"older-{filler}": entry}
+        assert await both[0].get_many(["new-0", "new-1", "older-0", "older-1"]) == expected

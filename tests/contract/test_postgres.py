@@ -278,3 +278,12 @@ async def test_nobody_listens() -> None:
         await PostgresReader(url).ping()
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+async def test_identity(reader: PostgresReader, empty_database: Database) -> None:
+    """Another database of the same server is another one."""
+    other = PostgresReader(empty_database.owner_url)
+    try:
+        assert await reader.identity() != await other.identity()
+    finally:
+        await other.close()

@@ -102,6 +102,8 @@ async def test_without_a_primary(behind: PostgresReader, pair: Pair) -> None:
         with pytest.raises(Transient):
             await behind.orders(["old", "none"])
     with pytest.raises(Transient):
+        await behind.identity()
+    with pytest.raises(Transient):
         await anext(behind.follow())
 
 
@@ -117,7 +119,7 @@ async def test_without_the_standby(behind: PostgresReader, pair: Pair) -> None:
 async def test_new_orders_reach_the_cache(behind: PostgresReader, writer: PostgresWriter) -> None:
     """What the primary tells is fetched from it when the standby does not have it yet."""
     cache = MemoryCache(1_000_000)
-    warmer = Warmer(behind, cache)
+    warmer = Warmer(behind, [cache])
     warming = asyncio.create_task(warmer.run())
     await until(lambda: warmer.status.following)
     await writer.write(orders_batch([order("new")], first=1))
@@ -191,6 +193,22 @@ async def test_two_primaries(pair: Pair, database: Database) -> None:
         reached = await connect_and_tell(url, "test", role="primary")
         assert await reached.connection.fetchval("select inet_server_port()") == pair.primary.port
         reached.connection.terminate()
+
+
+async def test_identity_after_a_promotion(pair: Pair, database: Database) -> None:
+    """A promoted standby is another database, since it may lack what the old primary had."""
+
+    async def identity() -> str:
+        reader = PostgresReader(pair.url(READER, database.name))
+        try:
+            return await reader.identity()
+        finally:
+            await reader.close()
+
+    before = await identity()
+    assert await identity() == before
+    pair.promote()
+    assert await identity() != before
 
 
 async def test_a_write_leaves_for_the_new_primary(

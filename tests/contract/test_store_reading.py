@@ -222,3 +222,12 @@ async def test_nothing_is_missed_between(writer: OrderWriter, reader: OrderReade
             told += await take(follower, 1)
     assert there | set(told) == set(written)
     assert told == written[-len(told) :]
+
+
+async def test_identity(stores: Stores, reader: OrderReader) -> None:
+    """Every reader of a store says the same of which it is."""
+    other = stores.reader()
+    try:
+        assert await reader.identity() == await other.identity() != ""
+    finally:
+        await other.close()

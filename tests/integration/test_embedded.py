@@ -1,4 +1,4 @@
-"""PostgreSQL and Kafka as child processes: their data, their claims on ports and folders, their end."""
+"""PostgreSQL, Kafka and Redis as child processes: their data, claims on ports and folders, and their end."""
 
 import asyncio
 import importlib.metadata
@@ -21,7 +21,7 @@ import psutil  # type: ignore[import-untyped]  # the package has no types of its
 import pytest
 from confluent_kafka import Consumer, Message, Producer
 
-from orderkeep.embedded import KafkaServer, PostgresServer, remove
+from orderkeep.embedded import KafkaServer, PostgresServer, RedisServer, remove
 from orderkeep.embedded.java import kafka_class_path
 from orderkeep.embedded.place import shared_folder
 from orderkeep.errors import Fatal, ServerUnavailable
@@ -31,12 +31,14 @@ only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root drops to ano
 PARENT = """
 import sys, time
 from pathlib import Path
-from orderkeep.embedded import KafkaServer, PostgresServer
+from orderkeep.embedded import KafkaServer, PostgresServer, RedisServer
 folder = Path(sys.argv[1])
 postgres, kafka = PostgresServer(folder / "postgres"), KafkaServer(folder / "kafka")
+redis = RedisServer(folder / "redis")
 postgres.start()
+redis.start()
 kafka.start()
-print(postgres.pid, kafka.pid, flush=True)
+print(postgres.pid, redis.pid, kafka.pid, flush=True)
 time.sleep(600)
 """
 
@@ -313,11 +315,11 @@ def test_kafka_paused_holds_its_clients_and_resumes(folder: Path) -> None:
 
 
 def test_nothing_is_left_of_a_killed_parent(folder: Path) -> None:
-    """When the process that started them is SIGKILLed, both servers end, and their folders can be used."""
+    """When the process that started them is SIGKILLed, all servers end, and their folders can be used."""
     parent = subprocess.Popen([sys.executable, "-c", PARENT, folder], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     pids = [int(pid) for pid in parent.stdout.readline().split()]
-    assert len(pids) == 2
+    assert len(pids) == 3
     families = [child.pid for pid in pids for child in psutil.Process(pid).children(recursive=True)]
     parent.send_signal(signal.SIGKILL)
     parent.communicate()
@@ -331,15 +333,25 @@ def test_nothing_is_left_of_a_killed_parent(folder: Path) -> None:
 
 def test_a_paused_leftover_is_ended_by_the_next_start(folder: Path) -> None:
     """A server that was paused when its parent was killed does not keep the folder from its next user."""
-    script = PARENT.replace("kafka.start()\n", "postgres.pause()\n")
+    script = PARENT.replace("kafka.start()\n", "postgres.pause()\nredis.pause()\n")
     parent = subprocess.Popen([sys.executable, "-c", script, folder], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
-    pid = int(parent.stdout.readline().split()[0])
+    pids = [int(pid) for pid in parent.stdout.readline().split()[:2]]
     parent.send_signal(signal.SIGKILL)
     parent.communicate()
-    with PostgresServer(folder / "postgres") as server:
-        assert is_gone(pid)
+    with PostgresServer(folder / "postgres") as server, RedisServer(folder / "redis"):
+        assert all(map(is_gone, pids))
         assert fetch(server, "SELECT 1") == 1
+
+
+def test_what_redis_refuses_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A setting that Redis does not know is named; without its program the error says where it comes from."""
+    with pytest.raises(Fatal, match="nonsense"):
+        RedisServer(folder / "redis", settings={"nonsense": "1"}).start()
+    monkeypatch.setattr("orderkeep.embedded.redis.find_spec", lambda _: None)
+    monkeypatch.setenv("PATH", str(folder))
+    with pytest.raises(ServerUnavailable, match=r"orderkeep\[embedded\]"):
+        RedisServer(folder / "redis").start()
 
 
 def test_jars_that_cannot_be_fetched_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from orderkeep.errors import RejectKind
 from orderkeep.observe.events import EVENTS
 from orderkeep.observe.metrics import METRICS
 from orderkeep.settings import Settings, variable
+from tests.contract.implementations import Kind
 from tests.documents import (
     DOCUMENTS,
     ROOT,
@@ -27,7 +28,10 @@ from tests.documents import (
 NAMES = [str(file.relative_to(ROOT)) for file in DOCUMENTS]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # What only the tests read, and what a message of an error is cut to.
-OTHER_VARIABLES = {"ORDERKEEP_TEST_REQUIRE", "ORDERKEEP_TEST_FUZZ", "ORDERKEEP_"}
+OTHER_VARIABLES = {
+    *("ORDERKEEP_TEST_REQUIRE", "ORDERKEEP_TEST_FUZZ", "ORDERKEEP_"),
+    *(f"ORDERKEEP_TEST_{kind}" for kind in get_args(Kind)),
+}
 
 
 def requirement(line: str) -> str:
@@ -76,6 +80,7 @@ def test_reject_kinds() -> None:
     [
         ("The program", PROJECT["project"]["dependencies"]),
         ("The extra `embedded`", PROJECT["project"]["optional-dependencies"]["embedded"]),
+        ("The extra `redis`", PROJECT["project"]["optional-dependencies"]["redis"]),
         ("Building", PROJECT["dependency-groups"]["build"]),
         ("Development", PROJECT["dependency-groups"]["dev"]),
     ],

@@ -50,7 +50,7 @@ class Scene:
         self.store = MemoryStore()
         self.reader = Reader(self.store)
         self.feed = Feed(self.reader)
-        self._warming = asyncio.create_task(Warmer(self.store, MemoryCache(1_000_000), [self.feed]).run())
+        self._warming = asyncio.create_task(Warmer(self.store, [MemoryCache(1_000_000)], [self.feed]).run())
         self._written = 0
 
     async def write(self, *payloads: bytes) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from orderkeep.cache import read_through
-from orderkeep.cache.entry import body
+from orderkeep.cache.entry import body, render_payload
 from orderkeep.cache.memory import MemoryCache
 from orderkeep.cache.read_through import Found, ReadThrough
 from orderkeep.errors import DatabaseUnavailable, Overloaded
@@ -65,7 +65,7 @@ async def test_one_query_for_many(store: SlowStore, orders: ReadThrough) -> None
     store.open.set()
     answers = await asyncio.gather(*asking)
     assert store.asked == {"a": 1}
-    assert all(answer is not None and not answer.hit for answer in answers)
+    assert all(answer is not None and answer.via == "miss" for answer in answers)
     assert len({id(answer.entry) for answer in answers if answer}) == 1
     assert answers[0]
     assert body(answers[0].entry) == order("a")
@@ -92,9 +92,9 @@ async def test_a_hit_asks_nobody(store: SlowStore, orders: ReadThrough) -> None:
     store.open.set()
     first, second = await orders.get("a"), await orders.get("a")
     assert isinstance(first, Found)
-    assert second == Found(first.entry, hit=True)
+    assert second == Found(first.entry, "hit")
     assert store.asked == {"a": 1}
-    assert (orders.hits, orders.misses) == (1, 1)
+    assert orders.reads == {"hit": 1, "miss": 1}
 
 
 async def test_missing_is_not_remembered(store: SlowStore, orders: ReadThrough) -> None:
@@ -189,3 +189,45 @@ async def test_stored_while_a_query_is_under_way(cache: MemoryCache) -> None:
     assert await before is None
     assert all(found and body(found.entry) == order("new") for found in await asyncio.gather(*after))
     assert store.queries == 2
+
+
+class Shared(MemoryCache):
+    """A cache outside of the process, as far as reading past the memory sees it."""
+
+    def __init__(self) -> None:
+        super().__init__(1_000_000)
+        self.asked: list[list[str]] = []
+
+    async def get_many(self, uids: Sequence[str]) -> dict[str, bytes]:
+        self.asked.append(list(uids))
+        return {uid: entry for uid in uids if (entry := await self.get(uid)) is not None}
+
+
+async def test_shared_cache(store: SlowStore, cache: MemoryCache) -> None:
+    """What the shared cache has is not asked of the database; what it lacks is, and is put into both."""
+    shared = Shared()
+    await shared.put_read("a", render_payload(order("a")))
+    orders = ReadThrough(store, cache, shared)
+    store.open.set()
+    a, b, missing = await asyncio.gather(*map(orders.get, ("a", "b", "missing")))
+    assert a == Found(render_payload(order("a")), "redis")
+    assert b == Found(render_payload(order("b")), "miss")
+    assert missing is None
+    assert shared.asked == [["a", "b", "missing"]]
+    assert store.asked == {"b": 1, "missing": 1}
+    assert [cache.peek(uid) for uid in "ab"] == [shared.peek(uid) for uid in "ab"] == [a.entry, b.entry]
+    assert orders.reads == {"redis": 1, "miss": 2}
+
+
+async def test_shared_cache_while_the_database_is_away(store: SlowStore, cache: MemoryCache) -> None:
+    """What the shared cache has waits for the database neither while it is slow nor when it fails."""
+    shared = Shared()
+    await shared.put_read("a", render_payload(order("a")))
+    orders = ReadThrough(store, cache, shared)
+    a, b = (asyncio.create_task(orders.get(uid)) for uid in "ab")
+    assert await a is not None
+    assert shared.asked == [["a", "b"]]
+    store.away = True
+    store.open.set()
+    with pytest.raises(DatabaseUnavailable):
+        await b

@@ -215,3 +215,19 @@ def test_no_secret_in_a_refusal(name: str, value: str, monkeypatch: pytest.Monke
     """A refused value that may hold a password is not repeated."""
     monkeypatch.setenv(variable(name), value)
     assert "s3cret" not in refusal()
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        ({"redis_url": "localhost:6379"}, "ORDERKEEP_REDIS_URL: a URL like redis://"),
+        ({"cache": "redis", "cache_max_orders": 100}, "ORDERKEEP_CACHE_MAX_ORDERS: Redis is bounded by"),
+        ({"cache": "disk"}, "ORDERKEEP_CACHE: "),
+        ({"redis_deadline_seconds": 0}, "ORDERKEEP_REDIS_DEADLINE_SECONDS: "),
+    ],
+)
+def test_wrong_settings_of_the_cache(flags: dict[str, object], reason: str) -> None:
+    """What cannot be, or cannot be with another, is refused by its name."""
+    with pytest.raises(ConfigurationError) as caught:
+        load(flags)
+    assert str(caught.value).startswith(reason)

@@ -8,19 +8,21 @@ behind it has understood before. Whatever it does not recognise goes to that ser
 
 A tail is judged on its second sight, so that tails which never return do not fill the bounded set.
 
-An order that is not in the cache is asked of the database, and written when it comes. Should anything else
-come first (more bytes, an end, a shutdown, a failure, or no answer for a while), the request is handed over
-to the parser as if it had come just now; what it asks for is then being read already.
+An order that is not in memory is asked of Redis or the database, and written when it comes. Should anything
+else come first (more bytes, an end, a shutdown, a failure, or no answer for a while), the request is handed
+over to the parser as if it had come just now; what it asks for is then being read already.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, Protocol
 
 from orderkeep.api.connections import Connections
 from orderkeep.api.protocol import BoundedProtocol
-from orderkeep.cache.entry import missed
+from orderkeep.cache.entry import Via, saying
+from orderkeep.cache.read_through import Found
 from orderkeep.errors import Overloaded
 from orderkeep.order import is_uid
 
@@ -51,7 +53,7 @@ _NOT_PLAIN = frozenset(
 PATIENCE_SECONDS = 0.5
 """For an answer of the database; whoever waits longer waits behind the parser, with its limits of time."""
 
-Ask = Callable[[str], "asyncio.Future[bytes | None]"]
+Ask = Callable[[str], "asyncio.Future[Found | None]"]
 
 
 class Peeked(Protocol):
@@ -69,12 +71,13 @@ class FastLane:
     """What the connections of a process share: the judged tails, and how every answer begins."""
 
     def __init__(self, cache: Peeked, ask: Ask, allows_host: Callable[[str], bool]) -> None:
-        """`ask` gives the entry of a uid in the database; `allows_host` judges a Host header."""
+        """`ask` finds a uid that is not in memory; `allows_host` judges a Host header."""
         self.peek = cache.peek
         self.ask = ask
         self.hit: list[str] = []
         """What was found in the cache since it was last told."""
-        self.misses = 0
+        self.reads: Counter[Via] = Counter()
+        """What was written without being in memory, by where it was found."""
         self._cache = cache
         self._hits = 0
         self.judged: set[bytes] = set()
@@ -145,7 +148,7 @@ class FastLaneProtocol(BoundedProtocol):
         self._messages = 0
         self._used = False  # since a timer was started
         self._question = b""  # the request whose answer comes from the database
-        self._answer: asyncio.Future[bytes | None] | None = None
+        self._answer: asyncio.Future[Found | None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -238,17 +241,17 @@ class FastLaneProtocol(BoundedProtocol):
         self._lane.waiting[self] = self.loop.time()
         answer.add_done_callback(self._take)
 
-    def _take(self, answer: "asyncio.Future[bytes | None]") -> None:
+    def _take(self, answer: "asyncio.Future[Found | None]") -> None:
         """Unless it is waited for no more: write the order, or leave it to the parser to say why not."""
         if answer is not self._answer:
             return
-        entry = None if answer.cancelled() or answer.exception() else answer.result()
-        if entry is None or self.transport.is_closing():
+        found = None if answer.cancelled() or answer.exception() else answer.result()
+        if found is None or self.transport.is_closing():
             self.hand_over()
             return
         self._forget()
-        self._lane.misses += 1
-        self._write((self._lane.head, missed(entry)))
+        self._lane.reads[found.via] += 1
+        self._write((self._lane.head, saying(found.entry, found.via)))
         self._rest()
 
     def _forget(self) -> bytes:

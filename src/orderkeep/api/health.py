@@ -12,8 +12,9 @@ from msgspec import Struct, convert
 from orderkeep.api.event_feed import Feed
 from orderkeep.api.examples import METRICS, READY
 from orderkeep.api.fast_lane import FastLane
-from orderkeep.cache.cache import Cache, CacheStatistics
+from orderkeep.cache.cache import BoundedCache, CacheStatistics
 from orderkeep.cache.read_through import ReadThrough
+from orderkeep.cache.redis import RedisCache, RedisStatus
 from orderkeep.cache.warm import Warmer, WarmStatus
 from orderkeep.errors import OrderkeepError
 from orderkeep.observe.ingest import IngestObserver, IngestStatus
@@ -55,6 +56,7 @@ class ApiStatus(Struct, frozen=True):
     status: Literal["ok", "degraded"]
     database: DatabaseStatus
     cache: CacheStatistics
+    redis: RedisStatus | None
     restore: WarmStatus
     ingest: list[PartitionProgress]
 
@@ -83,7 +85,8 @@ async def live() -> Live:
 
 def api_health_routes(
     reader: OrderReader,
-    cache: Cache,
+    cache: BoundedCache,
+    redis: RedisCache | None,
     warmer: Warmer,
     orders: ReadThrough,
     lane: FastLane,
@@ -102,21 +105,26 @@ def api_health_routes(
     )
     async def ready() -> ApiStatus:
         database, ingest = await asked.ask()
-        well = database.status == "ok" and warmer.status.following
-        return ApiStatus("ok" if well else "degraded", database, cache.statistics(), warmer.status, ingest)
+        shared = redis.status() if redis else None
+        well = database.status == "ok" and warmer.status.following and (not shared or shared.status == "ok")
+        status: Literal["ok", "degraded"] = "ok" if well else "degraded"
+        return ApiStatus(status, database, cache.statistics(), shared, warmer.status, ingest)
 
     @get("/metrics", **_METRICS)
     async def show_metrics() -> Response[bytes]:
         statistics = cache.statistics()
         metrics.set("orderkeep_reads_total", lane.hits, "fast_lane")
-        metrics.set("orderkeep_reads_total", orders.hits, "cache")
-        metrics.set("orderkeep_reads_total", orders.misses + lane.misses, "database")
+        metrics.set("orderkeep_reads_total", orders.reads["hit"], "cache")
+        metrics.set("orderkeep_reads_total", orders.reads["redis"] + lane.reads["redis"], "redis")
+        metrics.set("orderkeep_reads_total", orders.reads["miss"] + lane.reads["miss"], "database")
         metrics.set("orderkeep_cache_entries", statistics.entries)
         metrics.set("orderkeep_cache_bytes", statistics.bytes)
         metrics.set("orderkeep_cache_evictions_total", statistics.evictions)
         metrics.set("orderkeep_cache_restored_orders", warmer.status.restored)
         metrics.set("orderkeep_cache_following", warmer.status.following)
         metrics.set("orderkeep_event_streams", feed.streams)
+        if redis is not None:
+            _tell_of_redis(redis, metrics)
         return _exposed(metrics)
 
     return [live, ready, show_metrics]
@@ -134,6 +142,14 @@ def ingest_health_routes(observer: IngestObserver, metrics: Metrics) -> list[HTT
         return _exposed(metrics)
 
     return [live, ready, show_metrics]
+
+
+def _tell_of_redis(redis: RedisCache, metrics: Metrics) -> None:
+    for read, count in redis.reads.items():
+        metrics.set("orderkeep_redis_reads_total", count, read)
+    for written, count in redis.writes.items():
+        metrics.set("orderkeep_redis_writes_total", count, written)
+    metrics.set("orderkeep_redis_breaker_open", redis.breaker_is_open)
 
 
 def _exposed(metrics: Metrics) -> Response[bytes]:

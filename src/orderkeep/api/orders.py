@@ -95,7 +95,7 @@ def _answer(request: Request[Any, Any, Any], uid: str, found: Found | None) -> R
     if found is None:
         return problem(404, f"There is no order {uid!r}." if is_uid(uid) else "That is no uid of an order.")
     tag = etag(found.entry)
-    headers = {**_HEADERS, "etag": tag, "x-orderkeep-cache": "hit" if found.hit else "miss"}
+    headers = {**_HEADERS, "etag": tag, "x-orderkeep-cache": found.via}
     if _matches(request.headers.get("if-none-match"), tag):
         return Response(None, status_code=304, headers=headers)
     return Response(body(found.entry), media_type="application/json", headers=headers)

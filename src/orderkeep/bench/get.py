@@ -1,6 +1,7 @@
 """How fast orders are read by id over HTTP, beside nginx with a constant answer.
 
-Also without the fast lane, and without the cache: beside bare reads of the table by its key.
+Also without the fast lane, and without the cache: beside bare reads of the table by its key. And with Redis
+alone as the cache, once with every order in it, and once with none, since it has no memory for any.
 """
 
 import asyncio
@@ -11,8 +12,10 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import uvloop
+from valkey import Valkey
 
 from orderkeep.api.server import listen
 from orderkeep.bench import rows, web
@@ -21,6 +24,7 @@ from orderkeep.bench.restore import api_settings
 from orderkeep.bench.results import Measurement, Measurements, Result
 from orderkeep.bench.rounds import Display, in_turn
 from orderkeep.bench.servers import databases
+from orderkeep.embedded import RedisServer
 from orderkeep.errors import Fatal
 from orderkeep.publish.draw import Draw
 from orderkeep.storage.postgres_connection import close, connect
@@ -40,9 +44,12 @@ def measure(orders: int, folder: Path, display: Display) -> Result:
     """nginx, the API and the API without a cache in turn, each one process, under the same load."""
     display.say("looking for wrk and nginx")
     web.require()
-    display.say("starting PostgreSQL")
+    display.say("starting PostgreSQL and Redis")
     with ExitStack() as stack:
         server = stack.enter_context(databases(folder))
+        redis = stack.enter_context(RedisServer(folder / "redis"))
+        full = stack.enter_context(RedisServer(folder / "full_redis", settings={"maxmemory": "1"}))
+        before = _redis_facts(redis)["bytes"]
         url = stack.enter_context(server.fresh("orders"))
         display.say("loading the orders")
         uvloop.run(rows.load(url, orders))
@@ -59,10 +66,12 @@ def measure(orders: int, folder: Path, display: Display) -> Result:
             "cache": serve("cache", settings),
             "two": serve("two", settings, processes=2),
             "no_cache": serve("no_cache", settings | {"CACHE_MAX_BYTES": "0"}),
+            "redis": serve("redis", settings | {"CACHE": "redis", "REDIS_URL": redis.url}),
+            "full_redis": serve("full_redis", settings | {"CACHE": "redis", "REDIS_URL": full.url}),
         }
         reads = functools.partial(_read_in_turn, url, list(chosen))
         loads = _load_in_turn(targets, reads, paths, folder, display)
-        facts = {
+        facts: dict[str, Any] = {
             "connections": web.CONNECTIONS,
             "asked": len(chosen),
             "body_bytes": body_bytes,
@@ -70,7 +79,11 @@ def measure(orders: int, folder: Path, display: Display) -> Result:
             "refused": {name: sum(each.refused for each in done) for name, done in loads.items()},
             **web.versions(),
             "postgresql": server.facts(),
+            "redis": _redis_facts(redis),
         }
+        facts["redis"]["bytes_an_order"] = round((facts["redis"]["bytes"] - before) / orders)
+        if facts["redis"]["keys"] < orders or _redis_facts(full)["keys"]:
+            raise Fatal("the counts do not agree: one Redis was to have every order, and the other none")
     return Result(_figures(loads), facts)
 
 
@@ -84,9 +97,13 @@ def _figures(loads: dict[str, list[web.Load]]) -> dict[str, Measurement]:
     found.add("get_two", "two processes without it", "requests/s", rates["two"], limit="get_ordinary")
     found.add("reads", "bare reads by key", "reads/s", rates["reads"])
     found.add("get_no_cache", "GET, without a cache", "requests/s", rates["no_cache"], limit="reads")
+    found.add("get_redis", "GET, from Redis", "requests/s", rates["redis"], limit="nginx")
+    found.add("get_full_redis", "GET, not in Redis", "requests/s", rates["full_redis"], limit="get_no_cache")
     found.add("nginx_p99", "nginx, p99", "ms", p99["nginx"])
     found.add("get_p99", "GET, from the cache, p99", "ms", p99["cache"], limit="nginx_p99")
     found.add("get_no_cache_p99", "GET, without a cache, p99", "ms", p99["no_cache"])
+    found.add("get_redis_p99", "GET, from Redis, p99", "ms", p99["redis"])
+    found.add("get_full_redis_p99", "GET, not in Redis, p99", "ms", p99["full_redis"])
     return found.by_name
 
 
@@ -110,7 +127,8 @@ def _load_in_turn(
             )
         return measured
 
-    loads = {name: functools.partial(load, targets[name], ()) for name in ("nginx", "cache", "no_cache")}
+    plain = ("nginx", "cache", "no_cache", "redis", "full_redis")
+    loads = {name: functools.partial(load, targets[name], ()) for name in plain}
     # Slow enough for wrk's own core not to be the limit of two processes.
     ordinary = {
         "ordinary": functools.partial(load, targets["cache"], ORDINARY),
@@ -144,6 +162,13 @@ def _serve(
         raise Fatal(f"{name}: the order {uid} was not answered byte for byte")
     client.close()
     return address
+
+
+def _redis_facts(server: RedisServer) -> dict[str, Any]:
+    with Valkey(host=server.host, port=server.port) as client:
+        said: dict[str, Any] = client.info()
+        version = said.get("valkey_version", said["redis_version"])
+        return {"version": version, "keys": client.dbsize(), "bytes": said["used_memory"]}
 
 
 def _read_in_turn(url: str, uids: list[str], _name: str) -> web.Load:

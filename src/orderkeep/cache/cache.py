@@ -1,5 +1,6 @@
 """What a cache of orders promises: the protocol that every implementation keeps."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -16,9 +17,10 @@ class CacheStatistics(Struct, frozen=True):
 
 
 class Cache(Protocol):
-    """uid → entry, the bytes of a whole response (see `orderkeep.cache.entry`). Bounded.
+    """uid → entry, the bytes of a whole response (see `orderkeep.cache.entry`).
 
     The data never changes, so an entry is never wrong: it is there or it is not, and nothing invalidates it.
+    What was put may be there a moment later, or not at all. No call raises because of the cache.
     """
 
     async def get(self, uid: str) -> bytes | None: ...
@@ -35,4 +37,15 @@ class Cache(Protocol):
     async def put_older(self, uid: str, entry: bytes) -> bool:
         """An order of a restore, older than all that are here; False when there is no room for older ones."""
 
+
+class BoundedCache(Cache, Protocol):
+    """One in the memory of the process: what was put is there at once, and there is a bound."""
+
     def statistics(self) -> CacheStatistics: ...
+
+
+class SharedCache(Cache, Protocol):
+    """One outside of the process, which several processes share. It may be away, and it is asked for many."""
+
+    async def get_many(self, uids: Sequence[str]) -> dict[str, bytes]:
+        """Those of `uids` that it has, and can say in time."""

@@ -1,11 +1,12 @@
-"""Reading an order: from the cache, or from the database with few queries however many ask at once."""
+"""Reading an order: from memory, else from Redis or the database, in few batches however many ask at once."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from orderkeep.cache.cache import Cache
-from orderkeep.cache.entry import render
+from orderkeep.cache.cache import Cache, SharedCache
+from orderkeep.cache.entry import Via, render
 from orderkeep.errors import Overloaded
 from orderkeep.order import is_uid
 from orderkeep.storage.store import OrderReader
@@ -21,45 +22,50 @@ UIDS_A_QUERY = 64
 
 class Found(NamedTuple):
     entry: bytes
-    hit: bool
+    via: Via
 
 
 class ReadThrough:
     """Orders by uid. There is no memory of what is missing: it may be stored the next moment."""
 
-    def __init__(self, reader: OrderReader, cache: Cache) -> None:
+    def __init__(self, reader: OrderReader, cache: Cache, shared: SharedCache | None = None) -> None:
+        """What `cache` lacks is asked of `shared`, where there is one, and then of `reader`."""
         self._reader = reader
         self._cache = cache
-        self._asked: dict[str, asyncio.Future[bytes | None]] = {}
+        self._shared = shared
+        self._asked: dict[str, asyncio.Future[Found | None]] = {}
         self._waiting: list[str] = []  # asked for, and in no query yet
         self._sent: set[str] = set()  # asked for, and in a query
         self._querying: set[asyncio.Task[None]] = set()
         self._askers = 0
-        self.hits = 0
-        self.misses = 0
+        self.reads: Counter[Via] = Counter()
+        """What `get` was asked for, by where it was found; what was found nowhere is a miss, too."""
 
     async def get(self, uid: str) -> Found | None:
-        """None when it is neither in the cache nor in the database.
+        """None when it is neither in a cache nor in the database.
 
         Raises `Transient` when the database does not answer, `Overloaded` when too much is asked of it.
         """
         entry = await self._cache.get(uid)
         if entry is not None:
-            self.hits += 1
-            return Found(entry, hit=True)
+            self.reads["hit"] += 1
+            return Found(entry, "hit")
         if not is_uid(uid):
             return None
-        self.misses += 1
+        found: Found | None = None
         # What was sent before may have seen the database before it was stored: who finds nothing, asks anew.
         was_sent = uid in self._sent
-        # Shielded: one asker who hangs up must not take the answer from the others.
-        entry = await asyncio.shield(self.ask(uid))
-        if entry is None and was_sent:
-            entry = await asyncio.shield(self.ask(uid))
-        return Found(entry, hit=False) if entry is not None else None
+        try:
+            # Shielded: one asker who hangs up must not take the answer from the others.
+            found = await asyncio.shield(self.ask(uid))
+            if found is None and was_sent:
+                found = await asyncio.shield(self.ask(uid))
+        finally:
+            self.reads[found.via if found else "miss"] += 1
+        return found
 
-    def ask(self, uid: str) -> "asyncio.Future[bytes | None]":
-        """The answer of the database, whatever the cache has; shared with all who ask, so never cancel it.
+    def ask(self, uid: str) -> "asyncio.Future[Found | None]":
+        """What is found past the memory, whatever that has; shared with all who ask, so never cancel it.
 
         Raises `Overloaded`.
         """
@@ -79,29 +85,43 @@ class ReadThrough:
         answer.add_done_callback(self._answered)
         return answer
 
-    def _answered(self, _answer: "asyncio.Future[bytes | None]") -> None:
+    def _answered(self, _answer: "asyncio.Future[Found | None]") -> None:
         self._askers -= 1
 
     async def _query(self) -> None:
-        """Read what is waited for, until nothing is."""
+        """Read what is waited for, until nothing is: what the shared cache has is answered first."""
         while self._waiting:
             uids, self._waiting = self._waiting[:UIDS_A_QUERY], self._waiting[UIDS_A_QUERY:]
             self._sent.update(uids)
-            try:
-                entries = await self._read(uids)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is for those who asked
-                for uid in uids:
-                    answer = self._asked.pop(uid)
-                    answer.set_exception(error)
-                    answer.exception()  # looked at, also when every asker has gone
-            else:
-                for uid in uids:
-                    self._asked.pop(uid).set_result(entries.get(uid))
-            finally:
-                self._sent.difference_update(uids)
+            shared = await self._shared.get_many(uids) if self._shared is not None else {}
+            for uid, entry in shared.items():
+                await self._cache.put_read(uid, entry)
+                self._asking(uid).set_result(Found(entry, "redis"))
+            if missing := [uid for uid in uids if uid not in shared]:
+                await self._ask_database(missing)
+
+    async def _ask_database(self, uids: Sequence[str]) -> None:
+        try:
+            entries = await self._read(uids)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is for those who asked
+            for uid in uids:
+                answer = self._asking(uid)
+                answer.set_exception(error)
+                answer.exception()  # looked at, also when every asker has gone
+        else:
+            for uid in uids:
+                entry = entries.get(uid)
+                self._asking(uid).set_result(Found(entry, "miss") if entry is not None else None)
+
+    def _asking(self, uid: str) -> "asyncio.Future[Found | None]":
+        """Who asks for it, from now on no more."""
+        self._sent.discard(uid)
+        return self._asked.pop(uid)
 
     async def _read(self, uids: Sequence[str]) -> dict[str, bytes]:
         entries = {order.order_uid: render(order) for order in await self._reader.orders(uids)}
         for uid, entry in entries.items():
             await self._cache.put_read(uid, entry)
+            if self._shared is not None:
+                await self._shared.put_read(uid, entry)
         return entries

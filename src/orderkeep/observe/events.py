@@ -29,6 +29,9 @@ EVENTS: Final[dict[str, str]] = {
     "cache_restored": "The cache is filled from the database.",
     "restore_interrupted": "The database went away during the restore; it starts again.",
     "following_interrupted": "The connection that follows new orders was lost; it is made again.",
+    "redis_unavailable": "Redis is not asked any more, because it failed; PostgreSQL is.",
+    "redis_available": "Redis answers again, and is asked.",
+    "redis_write_failed": "Redis can be read but takes no writes; what is read is not kept there.",
     "request_failed": "A request met a mistake of the program: the answer was 500.",
     "child_ended": "A process of `orderkeep serve` ended by itself; it is started again.",
 }

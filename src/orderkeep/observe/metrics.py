@@ -21,6 +21,9 @@ MetricName = Literal[
     "orderkeep_cache_restored_orders",
     "orderkeep_cache_following",
     "orderkeep_event_streams",
+    "orderkeep_redis_reads_total",
+    "orderkeep_redis_writes_total",
+    "orderkeep_redis_breaker_open",
 ]
 
 
@@ -66,7 +69,10 @@ METRICS: dict[MetricName, Metric] = {
         "both", Counter, "Requests by route and status.", ("route", "status")
     ),
     "orderkeep_reads_total": Metric(
-        "api", Counter, "Orders read by id: in the fast lane, from the cache, from the database.", ("source",)
+        "api",
+        Counter,
+        "Orders read by id: in the fast lane, from the cache, from Redis, from the database.",
+        ("source",),
     ),
     "orderkeep_cache_entries": Metric("api", Gauge, "Orders in the cache."),
     "orderkeep_cache_bytes": Metric("api", Gauge, "Bytes that the cache holds, its own overhead included."),
@@ -76,6 +82,11 @@ METRICS: dict[MetricName, Metric] = {
         "api", Gauge, "1 while new orders reach the cache as they are stored."
     ),
     "orderkeep_event_streams": Metric("api", Gauge, "Streams of events that are open."),
+    "orderkeep_redis_reads_total": Metric(
+        "api", Counter, "Orders that Redis was asked for, once for all who wait for one.", ("result",)
+    ),
+    "orderkeep_redis_writes_total": Metric("api", Counter, "Orders for Redis to keep.", ("result",)),
+    "orderkeep_redis_breaker_open": Metric("api", Gauge, "1 while Redis is not asked, because it failed."),
 }
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import operator
+import secrets
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
@@ -40,6 +41,7 @@ class MemoryStore:
         self._positions: dict[tuple[str, SourceIdentity, int], tuple[Position, datetime]] = {}
         self.gaps: list[tuple[SourceIdentity, str, Gap]] = []
         self._followers: set[asyncio.Queue[list[Notice]]] = set()
+        self._identity = secrets.token_hex(8)
 
     async def write(self, batch: Batch) -> dict[Outcome, int]:
         now = datetime.now(UTC)
@@ -139,6 +141,9 @@ class MemoryStore:
 
     async def estimate(self) -> int:
         return len(self._orders)
+
+    async def identity(self) -> str:
+        return self._identity
 
     async def ping(self) -> None:
         return

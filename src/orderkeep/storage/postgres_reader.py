@@ -115,6 +115,10 @@ class PostgresReader:
         rows, _ = await self._fetch(QUERIES["estimate_orders"])
         return int(rows[0][0])
 
+    async def identity(self) -> str:
+        rows = await self._fetch_from(self._primary, QUERIES["database_identity"])
+        return str(rows[0][0])
+
     async def ping(self) -> None:
         await self._fetch(QUERIES["ping"])
 

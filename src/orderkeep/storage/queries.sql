@@ -217,6 +217,13 @@ order by consumer_group, kind, topic, partition;
 -- name: ping
 select 1;
 
+-- name: database_identity
+-- The cluster, the database in it, and the timeline: a promotion or a recovery to a point in time begins
+-- another, and a database that was dropped and made again has another number.
+select system_identifier::text || '.' || oid || '.' || left(pg_walfile_name(pg_current_wal_lsn()), 8)
+from pg_control_system(), pg_database
+where datname = current_database();
+
 -- name: estimate_orders
 -- What the statistics say: counting the rows would read the table.
 select greatest(reltuples, pg_stat_get_live_tuples(oid), 0)::bigint as orders

@@ -176,6 +176,12 @@ class OrderReader(Protocol):
     async def estimate(self) -> int:
         """About how many orders there are, without counting them."""
 
+    async def identity(self) -> str:
+        """Which store this is: another after a restore or a failover, which may have lost what it had.
+
+        Raises `Transient` when the primary cannot say.
+        """
+
     async def ping(self) -> None:
         """Raises `Transient` or `Fatal` when the store cannot be read now."""
 

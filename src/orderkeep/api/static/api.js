@@ -19,7 +19,7 @@ export class Problem extends Error {
 }
 
 /**
- * @returns {Promise<{uid: string, text: string, source: "memory"|"database"|null, milliseconds: number}>}
+ * @returns {Promise<{uid: string, text: string, source: "memory"|"redis"|"database"|null, milliseconds: number}>}
  *   `text` is the body as it came; `milliseconds` runs from the request to the last byte.
  * @throws {Problem|Unreachable}
  */
@@ -27,7 +27,8 @@ export async function fetchOrder(uid, signal) {
   const began = performance.now();
   const { response, text } = await ask(`/orders/${encodeURIComponent(uid)}`, signal);
   const milliseconds = performance.now() - began;
-  const source = { hit: "memory", miss: "database" }[response.headers.get("x-orderkeep-cache")] ?? null;
+  const via = response.headers.get("x-orderkeep-cache");
+  const source = { hit: "memory", redis: "redis", miss: "database" }[via] ?? null;
   return { uid, text, source, milliseconds };
 }
 

@@ -22,7 +22,7 @@ export function orderView(answer) {
 
 /** Where an order came from and how long it took, e.g. "from memory in 1.8 ms". */
 export function provenance({ source, milliseconds }) {
-  const from = { memory: "from memory ", database: "from the database " }[source] ?? "";
+  const from = { memory: "from memory ", redis: "from Redis ", database: "from the database " }[source] ?? "";
   return `${from}in ${duration(milliseconds)}`;
 }
 
