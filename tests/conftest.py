@@ -13,7 +13,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from orderkeep.embedded import KafkaServer, NatsServer, PostgresServer, remove
+from orderkeep.embedded import KafkaServer, NatsServer, PostgresServer, StanServer, remove
 from orderkeep.errors import Fatal
 from orderkeep.storage.migrate import migrate
 from tests.requirements import need
@@ -105,13 +105,24 @@ def nats(servers_folder: Path) -> Iterator[NatsServer]:
         server.stop()
 
 
+@pytest.fixture(scope="session")
+def stan(servers_folder: Path) -> Iterator[StanServer]:
+    """NATS Streaming."""
+    server = StanServer(servers_folder / "stan")
+    start_or_skip(server)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
 @pytest.fixture
 def subject() -> str:
-    """A subject, and the name of a stream, that nobody else uses."""
+    """A subject, and the name of a stream or a channel, that nobody else uses."""
     return f"orders-{next(_numbers)}"
 
 
-def start_or_skip(server: PostgresServer | KafkaServer | NatsServer) -> None:
+def start_or_skip(server: PostgresServer | KafkaServer | NatsServer | StanServer) -> None:
     """Start it; where it cannot be had, skip what asked for it by name, or fail where all is required."""
     try:
         server.start()

@@ -13,6 +13,8 @@ from orderkeep.sources.jetstream import JetStreamSource
 from orderkeep.sources.kafka import KafkaSource
 from orderkeep.sources.kafka_dead_letters import KafkaDeadLetters
 from orderkeep.sources.source import Source
+from orderkeep.sources.stan import StanSource
+from orderkeep.storage.postgres_incarnation import latest_incarnation
 
 
 def source_of(settings: Settings) -> Source:
@@ -20,6 +22,17 @@ def source_of(settings: Settings) -> Source:
     if settings.source == "jetstream":
         return JetStreamSource(
             settings.nats_url, settings.nats_stream, settings.nats_subject, settings.nats_durable
+        )
+    if settings.source == "stan":
+        database, channel, durable = settings.database_url, settings.nats_subject, settings.nats_durable
+        return StanSource(
+            settings.nats_url,
+            settings.stan_cluster,
+            settings.stan_client_id,
+            channel,
+            durable,
+            queue=settings.stan_queue,
+            remembered=lambda: latest_incarnation(database, "stan", channel, durable),
         )
     return KafkaSource(
         settings.kafka_brokers,

@@ -24,7 +24,7 @@ PING_SECONDS = 2
 SILENCE_SECONDS = 10.0
 """Without an answer to a ping, before the server counts as lost."""
 CLOSE_SECONDS = 2.0
-_FOR_EVER = 24 * 3600
+FOR_EVER = 24 * 3600
 """Seconds that the server waits for the acknowledgement of a message that is only looked at."""
 
 _TAKEN = "clientID already registered"
@@ -132,7 +132,7 @@ class StanConnection:
             if not found.done():
                 found.set_result(message)
 
-        looking = await self.subscribe(channel, receive, start, max_in_flight=1, ack_wait=_FOR_EVER)
+        looking = await self.subscribe(channel, receive, start, max_in_flight=1, ack_wait=FOR_EVER)
         lost = asyncio.ensure_future(self.lost.wait())
         try:
             await asyncio.wait((found, lost), return_when=asyncio.FIRST_COMPLETED)
