@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from orderkeep.audit import AuditedTopic, JetStreamTopic, KafkaTopic
+from orderkeep.audit import AuditedTopic, JetStreamTopic, KafkaTopic, StanTopic
 from orderkeep.errors import ConfigurationError
 from orderkeep.publish.jetstream import JetStreamPublisher
 from orderkeep.publish.kafka import KafkaPublisher
 from orderkeep.publish.publisher import DeliveryCallback, Publisher
+from orderkeep.publish.stan import StanPublisher
 from orderkeep.settings import Settings
 from orderkeep.sources.jetstream import JetStreamSource
 from orderkeep.sources.kafka import KafkaSource
@@ -65,6 +66,14 @@ def make_publisher(settings: Settings, on_delivery: DeliveryCallback | None = No
     """A publisher to the broker. Blocks until it answers; raises `Fatal`."""
     if settings.source == "jetstream":
         return JetStreamPublisher(settings.nats_url, settings.nats_subject, on_delivery=on_delivery)
+    if settings.source == "stan":
+        return StanPublisher(
+            settings.nats_url,
+            settings.stan_cluster,
+            settings.stan_client_id,
+            settings.nats_subject,
+            on_delivery=on_delivery,
+        )
     return KafkaPublisher(
         settings.kafka_brokers,
         settings.kafka_topic,
@@ -78,6 +87,15 @@ def audited_topic(settings: Settings) -> AuditedTopic:
     if settings.source == "jetstream":
         return JetStreamTopic(
             settings.nats_url, settings.nats_stream, settings.nats_subject, settings.nats_durable
+        )
+    if settings.source == "stan":
+        return StanTopic(
+            settings.nats_url,
+            settings.stan_cluster,
+            settings.stan_client_id,
+            settings.nats_subject,
+            settings.nats_durable,
+            settings.read_url,
         )
     return KafkaTopic(
         settings.kafka_brokers, settings.kafka_options, settings.kafka_topic, settings.kafka_group

@@ -184,7 +184,7 @@ def config(
 @app.command
 def demo(
     *,
-    broker: Literal["kafka", "jetstream"] | None = None,
+    broker: Literal["kafka", "jetstream", "stan"] | None = None,
     duration: Annotated[str | None, Parameter(name="--for")] = None,
     rate: float = 200,
     bad: str = "2%",

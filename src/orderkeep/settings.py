@@ -181,6 +181,11 @@ class Settings(BaseSettings):
         return self.kafka_group if self.source == "kafka" else self.nats_durable
 
     @property
+    def shared(self) -> bool:
+        """Whether several ingest processes may have messages of the same partition."""
+        return self.source == "jetstream" or (self.source == "stan" and bool(self.stan_queue))
+
+    @property
     def migrate_url(self) -> str:
         return self.database_migrate_url or self.database_url
 

@@ -239,6 +239,12 @@ class StanConnection:
         self.lost.set()
 
 
+def check_channel(name: str) -> None:
+    """Raises `ConfigurationError` for what is no name of a channel."""
+    if "" in name.split(".") or any(letter in name for letter in " *>/\\\t\r\n"):
+        raise ConfigurationError(f"ORDERKEEP_NATS_SUBJECT: {name!r} is no channel of NATS Streaming")
+
+
 async def connect_stan(url: str, cluster: str, client_id: str, name: str) -> StanConnection:
     """Connect to a NATS Streaming cluster at the servers of `url` as a client of this id.
 

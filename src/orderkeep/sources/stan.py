@@ -18,7 +18,7 @@ from orderkeep.sources.stan_member import (
     StanMember,
     TooMuchWaits,
 )
-from orderkeep.stan_connection import ClientIdTaken, StanConnection, connect_stan
+from orderkeep.stan_connection import ClientIdTaken, StanConnection, check_channel, connect_stan
 from orderkeep.storage.store import SourceIdentity
 
 ACK_WAIT_SECONDS = 10
@@ -146,8 +146,7 @@ class StanSource(ReconnectingSource[StanConnection]):
 
 def _check_names(channel: str, durable: str, queue: str) -> None:
     """Raises `ConfigurationError`."""
-    if not channel or any(letter in channel for letter in " *>/\\\t\r\n") or "" in channel.split("."):
-        raise ConfigurationError(f"ORDERKEEP_NATS_SUBJECT: {channel!r} is no channel of NATS Streaming")
+    check_channel(channel)
     if not durable or ":" in durable:
         raise ConfigurationError(f"ORDERKEEP_NATS_DURABLE: {durable!r} is no durable of NATS Streaming")
     if ":" in queue:
