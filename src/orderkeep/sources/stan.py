@@ -91,7 +91,7 @@ class StanSource(ReconnectingSource[StanConnection]):
             self._begun = False
             raise
         except TooMuchWaits as limit:
-            self._max_in_flight = limit.max_in_flight
+            self._max_in_flight, self._anew = limit.max_in_flight, not self._reading.queue
             raise
         finally:
             self._working = False

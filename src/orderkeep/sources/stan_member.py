@@ -1,6 +1,7 @@
 """A subscription of a channel of NATS Streaming: fills `deliveries`, and acknowledges what is due."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import structlog
@@ -124,14 +125,17 @@ class StanMember:
     async def _take_durable(self) -> Subscription:
         """A durable of our own that is ahead of us is made anew."""
         self._deliveries.resume()
-        made = await self._ask_for_messages()
+        if self._anew:
+            return await self._make_durable_anew(await self._ask_for_messages(_drop))
+        made = await self._ask_for_messages(self._receive)
         last = await self._client.look(self._reading.channel, "last")
-        if self._anew or self._is_ahead(last.sequence):
-            await self._client.unsubscribe(made)
-            self._deliveries.resume()
-            made = await self._ask_for_messages()
-            log.info("consumer_made", stream=self._reading.channel, start=self._deliveries.next_position)
-        return made
+        return await self._make_durable_anew(made) if self._is_ahead(last.sequence) else made
+
+    async def _make_durable_anew(self, made: Subscription) -> Subscription:
+        await self._client.unsubscribe(made)
+        self._deliveries.resume()
+        log.info("consumer_made", stream=self._reading.channel, start=self._deliveries.next_position)
+        return await self._ask_for_messages(self._receive)
 
     async def _join_queue(self) -> Subscription:
         """A queue cannot be taken back. What it has passed over is read again, before what it brings."""
@@ -139,9 +143,9 @@ class StanMember:
         position = deliveries.next_position
         if not self._anew:
             deliveries.release()
-            return await self._ask_for_messages()
+            return await self._ask_for_messages(self._receive)
         deliveries.hold_back()
-        made = await self._ask_for_messages()
+        made = await self._ask_for_messages(self._receive)
         last = await self._client.look(self._reading.channel, "last")
         self._read_until = deliveries.lowest_from(position, last.sequence + 1)
         if position < self._read_until:
@@ -149,11 +153,11 @@ class StanMember:
         deliveries.release()
         return made
 
-    async def _ask_for_messages(self) -> Subscription:
+    async def _ask_for_messages(self, receive: Callable[[StanMessage], None]) -> Subscription:
         reading = self._reading
         return await self._client.subscribe(
             reading.channel,
-            self._receive,
+            receive,
             self._deliveries.next_position,
             max_in_flight=self._max_in_flight,
             ack_wait=reading.ack_wait,
@@ -167,10 +171,10 @@ class StanMember:
         return deliveries.skipped.is_set() or (deliveries.idle and deliveries.next_position <= last)
 
     def _receive(self, message: StanMessage) -> None:
-        if self._stopping:
+        if self._stopping or self._ended.done():
             return
         self._deliveries.receive(message)
-        if self._deliveries.waiting_bytes > WAITING_BYTES and not self._ended.done():
+        if self._deliveries.waiting_bytes > WAITING_BYTES:
             fewer = max(LEAST_IN_FLIGHT, WAITING_BYTES // 4 // self._deliveries.average_bytes)
             if fewer < self._max_in_flight:
                 self._ended.set_exception(TooMuchWaits(fewer))
@@ -250,3 +254,7 @@ class StanMember:
     async def _watch(self) -> None:
         await self._client.lost.wait()
         raise self._client.why_lost()
+
+
+def _drop(_message: StanMessage) -> None:
+    """What a durable has outstanding is delivered again at once, however much it is, and not wanted."""
