@@ -15,7 +15,7 @@ DURABLE = "orderkeep"
 
 
 class StanService(Service):
-    """A service over a channel of its own; ingest connects to `port`, when it is another than the server's."""
+    """A service over a channel of its own; ingest connects to `port`, if it is another than the server's."""
 
     def __init__(
         self,

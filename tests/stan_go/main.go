@@ -1,9 +1,10 @@
 // The official client of NATS Streaming, for the tests: publishes the lines of its standard input, or prints
-// what is in a channel, a line each.
+// what is in a channel, a line each, in base64.
 package main
 
 import (
 	"bufio"
+	"encoding/base64"
 	"fmt"
 	"log"
 	"os"
@@ -61,6 +62,6 @@ func read(connection stan.Conn, channel string, count int) {
 	}
 	for ; count > 0; count-- {
 		message := <-messages
-		fmt.Printf("%d %s\n", message.Sequence, message.Data)
+		fmt.Println(message.Sequence, base64.StdEncoding.EncodeToString(message.Data))
 	}
 }
