@@ -173,6 +173,8 @@ class StanConnection:
         )
         answer = protocol.read_connected(await self._ask(f"_STAN.discover.{self._cluster}", request))
         self._refuse(answer.error)
+        if not answer.ping:
+            raise Fatal(f"NATS Streaming at {place(self._url)} is older than 0.10: it does not answer pings")
         self._subjects = answer
         self._pinging = asyncio.create_task(self._ping())
 
