@@ -13,7 +13,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from orderkeep.embedded import KafkaServer, NatsServer, PostgresServer, RedisServer, remove
+from orderkeep.embedded import KafkaServer, NatsServer, PostgresServer, RedisServer, StanServer, remove
 from orderkeep.embedded.server import Server
 from orderkeep.errors import Fatal
 from orderkeep.storage.migrate import migrate
@@ -117,9 +117,20 @@ def redis(servers_folder: Path) -> Iterator[RedisServer]:
         server.stop()
 
 
+@pytest.fixture(scope="session")
+def stan(servers_folder: Path) -> Iterator[StanServer]:
+    """NATS Streaming."""
+    server = StanServer(servers_folder / "stan")
+    start_or_skip(server)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
 @pytest.fixture
 def subject() -> str:
-    """A subject, and the name of a stream, that nobody else uses."""
+    """A subject, and the name of a stream or a channel, that nobody else uses."""
     return f"orders-{next(_numbers)}"
 
 

@@ -3,16 +3,19 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from orderkeep.audit import AuditedTopic, JetStreamTopic, KafkaTopic
+from orderkeep.audit import AuditedTopic, JetStreamTopic, KafkaTopic, StanTopic
 from orderkeep.errors import ConfigurationError
 from orderkeep.publish.jetstream import JetStreamPublisher
 from orderkeep.publish.kafka import KafkaPublisher
 from orderkeep.publish.publisher import DeliveryCallback, Publisher
+from orderkeep.publish.stan import StanPublisher
 from orderkeep.settings import Settings
 from orderkeep.sources.jetstream import JetStreamSource
 from orderkeep.sources.kafka import KafkaSource
 from orderkeep.sources.kafka_dead_letters import KafkaDeadLetters
 from orderkeep.sources.source import Source
+from orderkeep.sources.stan import StanSource
+from orderkeep.storage.postgres_incarnation import latest_incarnation
 
 
 def source_of(settings: Settings) -> Source:
@@ -20,6 +23,17 @@ def source_of(settings: Settings) -> Source:
     if settings.source == "jetstream":
         return JetStreamSource(
             settings.nats_url, settings.nats_stream, settings.nats_subject, settings.nats_durable
+        )
+    if settings.source == "stan":
+        database, channel, durable = settings.database_url, settings.nats_subject, settings.nats_durable
+        return StanSource(
+            settings.nats_url,
+            settings.stan_cluster,
+            settings.stan_client_id,
+            channel,
+            durable,
+            queue=settings.stan_queue,
+            remembered=lambda: latest_incarnation(database, "stan", channel, durable),
         )
     return KafkaSource(
         settings.kafka_brokers,
@@ -52,6 +66,14 @@ def make_publisher(settings: Settings, on_delivery: DeliveryCallback | None = No
     """A publisher to the broker. Blocks until it answers; raises `Fatal`."""
     if settings.source == "jetstream":
         return JetStreamPublisher(settings.nats_url, settings.nats_subject, on_delivery=on_delivery)
+    if settings.source == "stan":
+        return StanPublisher(
+            settings.nats_url,
+            settings.stan_cluster,
+            settings.stan_client_id,
+            settings.nats_subject,
+            on_delivery=on_delivery,
+        )
     return KafkaPublisher(
         settings.kafka_brokers,
         settings.kafka_topic,
@@ -65,6 +87,15 @@ def audited_topic(settings: Settings) -> AuditedTopic:
     if settings.source == "jetstream":
         return JetStreamTopic(
             settings.nats_url, settings.nats_stream, settings.nats_subject, settings.nats_durable
+        )
+    if settings.source == "stan":
+        return StanTopic(
+            settings.nats_url,
+            settings.stan_cluster,
+            settings.stan_client_id,
+            settings.nats_subject,
+            settings.nats_durable,
+            settings.read_url,
         )
     return KafkaTopic(
         settings.kafka_brokers, settings.kafka_options, settings.kafka_topic, settings.kafka_group

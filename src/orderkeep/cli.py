@@ -184,7 +184,7 @@ def config(
 @app.command
 def demo(
     *,
-    broker: Literal["kafka", "jetstream"] | None = None,
+    broker: Literal["kafka", "jetstream", "stan"] | None = None,
     duration: Annotated[str | None, Parameter(name="--for")] = None,
     rate: float = 200,
     bad: str = "2%",
@@ -226,7 +226,9 @@ def demo(
 
 @app.command
 def bench(
-    what: Literal["get", "ingest", "latency", "restore", "memory", "growth", "all"] = "all",
+    what: Literal[
+        "get", "ingest", "latency", "restore", "memory", "growth", "jetstream", "stan", "all"
+    ] = "all",
     /,
     *,
     orders: int = 100_000,
@@ -242,7 +244,8 @@ def bench(
     what
         get: beside a constant answer of nginx. ingest: beside COPY of the same rows. latency: from the
         broker to an answer. restore: orders a second into the cache. memory: bytes of a cached order.
-        growth: a large table beside a small one.
+        growth: a large table beside a small one. jetstream, stan: from these brokers, by one process and
+        by two; all leaves them out.
     orders
         How many orders to work on.
     stored

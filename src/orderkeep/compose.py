@@ -88,7 +88,7 @@ async def _ingest(
     """Run the pipeline, and anew when the database has gone back. False when the deadline came first."""
     async with _retention(settings), dead_letters_of(settings) as dead_letters:
         while True:
-            url, confirmed = settings.database_url, Confirmed(shared=settings.source == "jetstream")
+            url, confirmed = settings.database_url, Confirmed(shared=settings.shared)
             writers = [PostgresWriter(url, slot, confirmed) for slot in range(settings.database_writers)]
             pipeline = Pipeline(
                 source_of(settings),

@@ -35,8 +35,9 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True
     )
 
-    source: Literal["kafka", "jetstream"] = Field(
-        "kafka", description="The broker that orders come from: Apache Kafka, or NATS JetStream."
+    source: Literal["kafka", "jetstream", "stan"] = Field(
+        "kafka",
+        description="The broker that orders come from: Apache Kafka, NATS JetStream, NATS Streaming (stan).",
     )
 
     database_url: str = Field(
@@ -82,12 +83,28 @@ class Settings(BaseSettings):
         description="NATS servers, comma-separated: nats://user:password@host:port, nats://token@host:port; "
         "tls:// insists on TLS.",
     )
-    nats_subject: str = Field("orders", description="The subject that the stream takes, and to publish to.")
+    nats_subject: str = Field(
+        "orders",
+        description="The subject that the stream takes, or the channel of NATS Streaming, and to publish to.",
+    )
     nats_stream: str = Field(
         "orders", description="The stream of JetStream; made if missing, on disk and without limits."
     )
     nats_durable: str = Field(
-        "orderkeep", description="The durable consumer that all ingest processes share; made if missing."
+        "orderkeep",
+        description="The durable consumer of JetStream that all ingest processes share, or the durable "
+        "subscription of NATS Streaming; made if missing.",
+    )
+    stan_cluster: str = Field("test-cluster", description="The cluster id of NATS Streaming.")
+    stan_client_id: str = Field(
+        "orderkeep",
+        description="Under which client id ingest is connected to NATS Streaming: letters, digits, - and _. "
+        "A durable belongs to it. With STAN_QUEUE each process adds a number.",
+    )
+    stan_queue: str = Field(
+        "",
+        description="The queue group of NATS Streaming in which ingest processes share the work. Empty: one "
+        "process has the durable to itself.",
     )
 
     ingest_host: str = Field("127.0.0.1", description="Address of ingest's own health and metrics.")
@@ -204,6 +221,11 @@ class Settings(BaseSettings):
     def channel(self) -> str:
         """The topic or subject that orders come from."""
         return self.kafka_topic if self.source == "kafka" else self.nats_subject
+
+    @property
+    def shared(self) -> bool:
+        """Whether several ingest processes may have messages of the same partition."""
+        return self.source == "jetstream" or (self.source == "stan" and bool(self.stan_queue))
 
     @property
     def migrate_url(self) -> str:

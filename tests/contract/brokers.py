@@ -6,14 +6,16 @@ from typing import ClassVar, Protocol
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-from orderkeep.embedded import KafkaServer, NatsServer
+from orderkeep.embedded import KafkaServer, NatsServer, StanServer
 from orderkeep.sources.jetstream import JetStreamSource
 from orderkeep.sources.kafka import KafkaSource
 from orderkeep.sources.memory import MemorySource, MemoryTopic
 from orderkeep.sources.source import Source
+from orderkeep.sources.stan import StanSource
 from orderkeep.storage.store import Message
 from tests.contract.implementations import implementations
 from tests.nats_wire import NatsWire
+from tests.stan_wire import StanWire
 
 PARTITIONS = 4
 Headers = tuple[tuple[bytes, bytes | None], ...]
@@ -177,11 +179,60 @@ class JetStreamBroker:
         return JetStreamSource(self.server.url, self.subject, self.subject, group, ack_wait=2.0)
 
 
+class StanBroker:
+    """A channel has no partitions, and a message neither key nor headers.
+
+    Each group is a client of its own, as a durable belongs to a client.
+    """
+
+    partitions, first = 1, 1
+    contents: ClassVar[dict[str, Content]] = {
+        "empty": (b"", None, ()),
+        "every byte": (bytes(range(256)), None, ()),
+    }
+
+    def __init__(self, server: StanServer, channel: str, *, queue: str = "") -> None:
+        self.server, self.channel, self.queue = server, channel, queue
+        self.connect()
+
+    def connect(self) -> None:
+        """Over a new connection, as after a restart of the server."""
+        self.wire = StanWire(self.server.port, self.server.cluster)
+
+    def publish(
+        self,
+        payload: bytes | None,
+        partition: int = 0,  # noqa: ARG002 - there is one
+        *,
+        key: bytes | None = None,  # noqa: ARG002 - there is none
+        headers: Headers = (),  # noqa: ARG002 - there are none
+    ) -> None:
+        self.wire.publish(self.channel, payload or b"")
+
+    def flush(self) -> None:
+        self.wire.flush()
+
+    def source(self, group: str = "group") -> Source:
+        return StanSource(
+            self.server.url,
+            self.server.cluster,
+            f"{group}-{self.channel}",
+            self.channel,
+            group,
+            queue=self.queue,
+            ack_wait=2,
+        )
+
+
 _OURS: dict[str, Callable[[pytest.FixtureRequest], Broker]] = {
     "memory": lambda _request: MemoryBroker(),
     "kafka": lambda request: KafkaBroker(request.getfixturevalue("kafka"), request.getfixturevalue("topic")),
     "jetstream": lambda request: JetStreamBroker(
         request.getfixturevalue("nats"), request.getfixturevalue("subject")
+    ),
+    "stan": lambda request: StanBroker(request.getfixturevalue("stan"), request.getfixturevalue("subject")),
+    "stan queue": lambda request: StanBroker(
+        request.getfixturevalue("stan"), request.getfixturevalue("subject"), queue="queue"
     ),
 }
 BROKERS = implementations("SOURCE", _OURS)

@@ -369,7 +369,7 @@ async def test_made_if_missing(nats: NatsServer, subject: str, known: Ledger) ->
 
 async def test_nobody_there(known: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that does not answer at the start is told in a line, without the password."""
-    monkeypatch.setattr("orderkeep.sources.jetstream.START_SECONDS", 0.5)
+    monkeypatch.setattr("orderkeep.sources.reconnecting.START_SECONDS", 0.5)
     source = JetStreamSource("nats://me:secret@127.0.0.1:1", "orders", "orders", DURABLE)
     with pytest.raises(ServerUnavailable, match=r"no JetStream answers at 127\.0\.0\.1:1") as raised:
         await source.open(known.resume)

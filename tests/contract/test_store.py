@@ -5,9 +5,10 @@ from collections import Counter
 from collections.abc import Mapping
 
 import pytest
+from msgspec.structs import replace
 
 from orderkeep.order import MAX_BYTES, MAX_DEPTH
-from orderkeep.storage.store import Message, OrderReader, OrderWriter, Outcome, Position
+from orderkeep.storage.store import Gap, Message, OrderReader, OrderWriter, Outcome, Position
 from tests.contract.conftest import meet_a_duplicate
 from tests.contract.stores import Stores
 from tests.orders import MODEL, SOURCE, batch, message, order, orders_batch, with_unknown
@@ -215,3 +216,28 @@ async def test_same_position_of_another_source(any_writer: OrderWriter, stores: 
     counts = await any_writer.write(batch([message(order("a"), 0), message(b"garbage", 1)], source=again))
     assert nonzero(counts) == {"duplicate": 1, "rejected": 1}
     assert len(stores.rejects()) == 2
+
+
+async def test_shared_positions(stores: Stores, any_writer: OrderWriter) -> None:
+    """What processes that share a partition record one by one counts as far as it is without a gap."""
+    other_process = stores.writer()
+
+    async def share(writer: OrderWriter, claimed: int, *positions: int) -> None:
+        messages = [message(order(f"shared-{position}"), position) for position in positions]
+        given = batch(messages, progress={0: Position(claimed, None)})
+        await writer.write(replace(given, shared=True))
+
+    await share(any_writer, 3, 5, 6, 9)
+    assert (await any_writer.progress(SOURCE, "group"))[0] == 3
+    await share(other_process, 3, 4, 8)
+    assert (await any_writer.progress(SOURCE, "group"))[0] == 3
+    await share(other_process, 3, 3)
+    assert (await any_writer.progress(SOURCE, "group"))[0] == 7
+    await share(any_writer, 7)
+    await share(any_writer, 7, 7)
+    assert (await other_process.progress(SOURCE, "group"))[0] == 10
+    await share(other_process, 10)
+    assert (await other_process.progress(SOURCE, "group"))[0] == 10
+    await any_writer.record_gap(SOURCE, "group", Gap(0, 10, 12, 1))
+    assert (await other_process.progress(SOURCE, "group"))[0] == 1
+    await other_process.close()

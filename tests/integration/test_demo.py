@@ -119,6 +119,17 @@ def test_where_kafka_cannot_be_had(folder: Path, port: int, tmp_path: Path) -> N
     assert asked.wait() == 3, asked.output()
 
 
+@pytest.mark.usefixtures("stan")  # which is built, or says why it is not
+def test_on_nats_streaming(folder: Path, port: int) -> None:
+    """Asked for NATS Streaming, the demo does all of it there."""
+    process = demo(folder, port, "--for=4s", "--json", "--rate=300", "--bad=5%", "--broker=stan")
+    process.launch()
+    report = report_of(process)
+    assert report["broker"] == "stan"
+    assert min(report[name] for name in ("published", "stored", "rejected", "get_checked", "restored")) > 0
+    assert left_behind(folder) == []
+
+
 def test_interrupted(folder: Path, port: int) -> None:
     """Ctrl-C in the middle stops everything, with exit code 0, and leaves neither process nor port."""
     process = demo(folder, port)

@@ -72,7 +72,7 @@ def test_nobody_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "ORDERKEEP_NATS_URL" in line
     assert "secret" not in done.stderr + done.stdout
 
-    monkeypatch.setattr("orderkeep.publish.jetstream.CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr("orderkeep.publish.nats.CONNECT_SECONDS", 0.1)
     with pytest.raises(ServerUnavailable, match=r"127\.0\.0\.1:1 .*ORDERKEEP_NATS_URL") as raised:
         JetStreamPublisher(url, "orders")
     assert "secret" not in str(raised.value)

@@ -11,6 +11,7 @@ from .kafka import KafkaTopic
 from .progress import progress_bar
 from .report import AuditReport, PartitionAudit, Problem
 from .run import audit
+from .stan import StanTopic
 from .topic import TopicState
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "KafkaTopic",
     "PartitionAudit",
     "Problem",
+    "StanTopic",
     "TopicState",
     "audit",
     "progress_bar",

@@ -3,6 +3,34 @@
 -- name: source_id
 select id from sources where kind = $1 and topic = $2 and incarnation = $3;
 
+-- name: latest_incarnation
+-- Of a broker that does not tell: the one that the group read last.
+select incarnation
+from progress
+join sources on sources.id = progress.source
+where consumer_group = $1 and kind = $2 and topic = $3
+order by sources.id desc
+limit 1;
+
+-- name: claimed
+-- Of a broker that does not tell what is acknowledged: below which position the database claims to have all,
+-- and what processes that share the partition have recorded behind it without a gap.
+with claimed as (
+    select progress.source, partition, max(next_position) as next_position
+    from progress
+    join sources on sources.id = progress.source
+    where consumer_group = $1 and kind = $2 and topic = $3 and incarnation = $4
+    group by progress.source, partition
+)
+select partition, next_position, array(
+    select run
+    from shared_positions as shared
+    cross join unnest(shared.positions) as run
+    where (shared.consumer_group, shared.source, shared.partition) = ($1, claimed.source, claimed.partition)
+    order by run
+) as shared
+from claimed;
+
 -- name: orders_by_uids
 select order_uid, payload, source, partition, position from orders where order_uid = any($1::text[]);
 

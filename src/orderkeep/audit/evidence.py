@@ -82,9 +82,7 @@ async def evidence_of(
     database_url: str, *, kind: str, topic: str, incarnation: str
 ) -> AsyncIterator[Evidence]:
     """Connect and find the source. Raises `Fatal` with what to do when the database cannot be read."""
-    with explained():
-        connection = await _connect(database_url)
-    try:
+    async with connected(database_url) as connection:
         with explained():
             # The text as it is stored; asyncpg would decode it, and encode it again to compare.
             await connection.set_type_codec(
@@ -92,6 +90,15 @@ async def evidence_of(
             )
             source = await connection.fetchval(QUERIES["source_id"], kind, topic, incarnation)
         yield Evidence(connection, source)
+
+
+@asynccontextmanager
+async def connected(database_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """Raises `Fatal` with what to do when there is no way to the database."""
+    with explained():
+        connection = await _connect(database_url)
+    try:
+        yield connection
     finally:
         connection.terminate()  # it only read: no goodbye, and a cancelled query is not waited for
 

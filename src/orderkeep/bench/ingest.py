@@ -121,7 +121,9 @@ def _beside_copy(
     def copy(name: str) -> float:
         with server.fresh(name) as url:
             seconds = uvloop.run(rows.copy(url, transactions))
-            _agree("COPY", {"stored": value(url, "select count(*) from orders")}, Counter(stored=orders))
+            check_counts(
+                "COPY", {"stored": value(url, "select count(*) from orders")}, Counter(stored=orders)
+            )
             return seconds
 
     def run(name: str) -> float:
@@ -149,7 +151,7 @@ def _ingest(
             api = running_command(f"{name}_api", ["api"], api_settings(url, expected.total()), folder)
             stack.enter_context(api).event("started")
         run = read_topics(bootstrap, url, folder, topics, name)
-        _agree("the database", _stored(url), expected)
+        check_counts("the database", _stored(url), expected)
         return run
 
 
@@ -169,9 +171,9 @@ def read_topics(bootstrap: str, url: str, folder: Path, topics: Sequence[Topic],
             )
             for topic in topics
         ]
-        outcomes, ended = _watch(programs, expected.total())
+        outcomes, ended = watch(programs, expected.total())
         assigned = min(program.moment("partitions_assigned") for program in programs)
-    _agree("ingest", outcomes, expected)
+    check_counts("ingest", outcomes, expected)
     return Run(
         expected.total() / (ended - assigned),
         expected.total() / (ended - programs[0].started),
@@ -180,7 +182,7 @@ def read_topics(bootstrap: str, url: str, folder: Path, topics: Sequence[Topic],
     )
 
 
-def _watch(programs: Sequence[Program], messages: int) -> tuple[Counter[str], float]:
+def watch(programs: Sequence[Program], messages: int) -> tuple[Counter[str], float]:
     """Until so many messages have an outcome: the outcomes, and the moment when they were all there."""
     clients = [Client(program.event("started")["health"]) for program in programs]
     last, deadline = 0, time.monotonic() + STALL_SECONDS
@@ -191,7 +193,7 @@ def _watch(programs: Sequence[Program], messages: int) -> tuple[Counter[str], fl
         now = time.time()
         for program in programs:
             program.note_memory()
-        committed = outcomes.total()
+        committed = outcomes.total() - outcomes["redelivered"]
         if committed >= messages:
             for client in clients:
                 client.close()
@@ -231,7 +233,7 @@ def _stored(url: str) -> dict[str, int]:
     return {"stored": value(url, "select count(*) from orders"), "rejected": value(url, rejects)}
 
 
-def _agree(who: str, outcomes: Mapping[str, int], expected: Counter[str]) -> None:
+def check_counts(who: str, outcomes: Mapping[str, int], expected: Counter[str]) -> None:
     """Raises `Fatal` when the counts are not those expected: then a rate would mean nothing."""
     wrong = [
         f"{count:,} {name} and not {expected[name]:,}"

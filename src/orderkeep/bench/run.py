@@ -9,7 +9,7 @@ from typing import Final
 
 from rich.console import Console
 
-from orderkeep.bench import get, growth, ingest, latency, memory, restore
+from orderkeep.bench import get, growth, ingest, latency, memory, nats, restore
 from orderkeep.bench.machine import this_machine
 from orderkeep.bench.results import Report, Result, check_writable, table, write
 from orderkeep.bench.rounds import Display
@@ -27,12 +27,15 @@ BENCHES: Final[dict[str, Bench]] = {
     "get": get.measure,
     "memory": memory.measure,
 }
+BY_NAME: Final[dict[str, Bench]] = {"jetstream": nats.measure_jetstream, "stan": nats.measure_stan}
+"""Those that "all" leaves out."""
 
 
 def run(what: str, *, orders: int, stored: int, output: Path | None) -> None:
     """See `orderkeep.bench.run_bench`."""
     benches = BENCHES | {"growth": functools.partial(growth.measure, stored=stored)}
     names = list(benches) if what == "all" else [what]
+    benches |= BY_NAME
     if unknown := set(names) - set(benches):
         raise ConfigurationError(
             f"there is no bench {unknown.pop()!r}: take one of {', '.join(benches)} or all"

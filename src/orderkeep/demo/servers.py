@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from orderkeep.embedded import KafkaServer, NatsServer, PostgresServer, remove
+from orderkeep.embedded import KafkaServer, NatsServer, PostgresServer, StanServer, remove
 from orderkeep.errors import Fatal, ServerUnavailable
 from orderkeep.settings import Settings
 from orderkeep.storage.migrate import migrate
@@ -29,7 +29,7 @@ def running(
     Without a `broker` it is Kafka, or JetStream where Kafka cannot be had.
     """
     if reset:
-        for name in ("postgres", "kafka", "nats"):
+        for name in ("postgres", "kafka", "nats", "stan"):
             remove(data / name)
     _make_folder(data)
     with ExitStack() as stack:
@@ -44,6 +44,9 @@ def _start_broker(
     """The settings that lead to it."""
     if broker == "jetstream":
         return _start_nats(stack, settings, data, say)
+    if broker == "stan":
+        stan = stack.enter_context(StanServer(data / "stan", say=say))
+        return {"source": "stan", "nats_url": stan.url, "stan_cluster": stan.cluster}
     try:
         return _start_kafka(stack, settings, data, say)
     except ServerUnavailable as error:

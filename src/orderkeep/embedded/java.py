@@ -5,7 +5,6 @@ one request a jar, and the bytes are always the same.
 """
 
 import hashlib
-import os
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +13,9 @@ from typing import NamedTuple
 
 from tenacity import Retrying, stop_after_attempt, wait_fixed
 
-from orderkeep.errors import Fatal, ServerUnavailable
+from orderkeep.errors import ServerUnavailable
+
+from . import place
 
 LIST = Path(__file__).with_name("kafka-jars.txt")
 _DOWNLOADS_AT_ONCE = 6
@@ -62,12 +63,7 @@ def kafka_class_path(say: Callable[[str], None]) -> list[Path]:
 
 def cache_folder() -> Path:
     """Where the jars are kept, and what is made of them."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "orderkeep" / "jars"
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Fatal(f"{cache}: {error.strerror}. Set XDG_CACHE_HOME to a folder for Kafka's jars.") from error
-    return cache
+    return place.cache_folder("jars")
 
 
 def _download(jars: list[Jar], cache: Path, say: Callable[[str], None]) -> None:

@@ -106,6 +106,16 @@ def shared_folder() -> Path:
     return lasting if os.access(lasting, os.W_OK) else Path(tempfile.gettempdir())
 
 
+def cache_folder(name: str) -> Path:
+    """Where programs are kept from one start to the next, below the user's own cache."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "orderkeep" / name
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Fatal(f"{cache}: {error.strerror}. Set XDG_CACHE_HOME to a folder for programs.") from error
+    return cache
+
+
 @contextmanager
 def explained(data: Path) -> Iterator[None]:
     """Turn what the operating system refuses (no space, no permission) into `Fatal` with the path."""

@@ -17,7 +17,9 @@ from typing import NamedTuple
 import psutil  # type: ignore[import-untyped]  # the package has no types of its own
 
 LAUNCHER = Path(__file__).parent.with_name("launch.py")
-SERVERS = frozenset({"postgres", "initdb", "java", "nats-server", "valkey-server", "redis-server"})
+SERVERS = frozenset(
+    {"postgres", "initdb", "java", "nats-server", "nats-streaming-server", "valkey-server", "redis-server"}
+)
 """The names of the processes that may be found in a data folder: all run in theirs."""
 LOG_LIMIT = 10_000_000
 """Bytes after which a server's log is put aside at the next start."""

@@ -141,7 +141,7 @@ class Pipeline:
         accepted, refused = prepare(fetched.messages)
         safe = watermark.safe(fetched.spans)
         progress = {part: Position(safe[part], span.end) for part, span in fetched.spans.items()}
-        batch = Batch(fetched.source, self._group, accepted, refused, progress)
+        batch = Batch(fetched.source, self._group, accepted, refused, progress, fetched.shared)
         outcomes = await self._write(writer, batch)
         watermark.record(safe)
         watermark.end(fetched.spans)

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from orderkeep.errors import Rejected
 from orderkeep.order import decode
 from orderkeep.storage.store import Accepted, Batch, Message, Refused
@@ -38,8 +40,8 @@ def accept(message: Message) -> Accepted:
 def halves(batch: Batch) -> tuple[Batch, Batch]:
     """Two batches that together are this one; only the second says how far the partitions are read."""
     middle = len(batch.accepted) // 2
-    first = Batch(batch.source, batch.group, batch.accepted[:middle], (), {})
-    second = Batch(batch.source, batch.group, batch.accepted[middle:], batch.refused, batch.progress)
+    first = replace(batch, accepted=batch.accepted[:middle], refused=(), progress={})
+    second = replace(batch, accepted=batch.accepted[middle:])
     return first, second
 
 
@@ -47,4 +49,4 @@ def refuse_single(batch: Batch, error: Rejected) -> Batch:
     """The batch with its one order turned into a reject, for the reason that the store gave."""
     (accepted,) = batch.accepted
     reject = Refused(accepted.message, error.kind, error.reason, accepted.order_uid)
-    return Batch(batch.source, batch.group, (), (*batch.refused, reject), batch.progress)
+    return replace(batch, accepted=(), refused=(*batch.refused, reject))

@@ -4,13 +4,11 @@ from typing import NamedTuple
 
 import structlog
 
-from orderkeep.errors import BrokerUnavailable, Fatal, OffsetGone
-from orderkeep.sources.jetstream_deliveries import PARTITION
+from orderkeep.errors import BrokerUnavailable, Fatal
 from orderkeep.sources.jetstream_stream import ConsumerState, JetStreamStream, StreamState
+from orderkeep.sources.retained import PARTITION, within_retained
 from orderkeep.sources.source import AcceptGap, Resume
-from orderkeep.storage.store import Gap, SourceIdentity
-
-REMEDY = "to go on with what is there, and have the gap recorded, run `orderkeep ingest --accept-gap`"
+from orderkeep.storage.store import SourceIdentity
 
 log = structlog.get_logger()
 
@@ -41,7 +39,14 @@ class Beginning:
         `OffsetGone` when the stream lacks the position.
         """
         known, state = await self._ask_both(stream, state.identity)
-        position = await self._within(state, state.low if known is None else known)
+        position = await within_retained(
+            "stream",
+            state.identity,
+            state.low,
+            state.high,
+            state.low if known is None else known,
+            self._accept_gap,
+        )
         consumer = await stream.consumer()
         if consumer is None or not _begins_by(consumer, position) or consumer.delivered >= position:
             consumer = await stream.make_consumer(position)
@@ -69,17 +74,6 @@ class Beginning:
             raise BrokerUnavailable(f"the stream {stream.name!r} is being made again")
         return known, state
 
-    async def _within(self, state: StreamState, position: int) -> int:
-        """The position; when it is gone and that is accepted, where the stream begins."""
-        if state.low <= position <= state.high:
-            return position
-        if self._accept_gap is None:
-            raise _offset_gone(state, position)
-        first, after = (position, state.low) if position < state.low else (state.high, position)
-        await self._accept_gap(state.identity, Gap(PARTITION, first, after, begin=state.low))
-        log.warning("gap_accepted", topic=state.identity.topic, partition=PARTITION, first=first, next=after)
-        return state.low
-
 
 def consumer_deleted(stream: JetStreamStream) -> Fatal:
     return Fatal(
@@ -91,17 +85,3 @@ def consumer_deleted(stream: JetStreamStream) -> Fatal:
 def _begins_by(consumer: ConsumerState, position: int) -> bool:
     """Whether the durable was made to deliver everything from the position on."""
     return consumer.start is not None and consumer.start <= position
-
-
-def _offset_gone(state: StreamState, position: int) -> OffsetGone:
-    where = f"the stream {state.identity.topic!r}"
-    if position < state.low:
-        missing = state.low - position
-        return OffsetGone(
-            f"{where} begins at {state.low:,}, and {position:,} was to be read next: {missing:,} messages "
-            f"were deleted before they were stored; {REMEDY}",
-            missing=missing,
-        )
-    return OffsetGone(
-        f"{where} ends at {state.high:,}, and {position:,} was to be read next: it lost its end; {REMEDY}"
-    )

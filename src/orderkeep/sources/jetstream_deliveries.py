@@ -11,11 +11,10 @@ from typing import NamedTuple
 from nats.aio.msg import Msg
 
 from orderkeep.nats_connection import headers_of
+from orderkeep.sources.retained import PARTITION
 from orderkeep.sources.source import MAX_BYTES, MAX_MESSAGES, Fetched, Span
 from orderkeep.storage.store import Message, SourceIdentity
 
-PARTITION = 0
-"""A stream has no partitions."""
 _TOKENS = 9
 """Of a reply subject without a domain."""
 

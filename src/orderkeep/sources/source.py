@@ -34,12 +34,14 @@ class Span(Struct, frozen=True):
 class Fetched(Struct, frozen=True):
     """Messages in the order of delivery, of any number of partitions of one source.
 
-    There may be none, when all positions of the spans are the broker's own marks.
+    There may be none, when all positions of the spans are the broker's own marks. When they are `shared`,
+    other processes have the positions between them, and each has to be recorded by itself.
     """
 
     source: SourceIdentity
     messages: Sequence[Message]
     spans: Mapping[int, Span]
+    shared: bool = False
 
 
 class Source(Protocol):

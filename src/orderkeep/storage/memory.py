@@ -3,7 +3,7 @@
 import asyncio
 import operator
 import secrets
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -39,6 +39,7 @@ class MemoryStore:
         self.discarded: dict[RejectKey, datetime] = {}
         """When what these rejects held was discarded."""
         self._positions: dict[tuple[str, SourceIdentity, int], tuple[Position, datetime]] = {}
+        self._shared: dict[tuple[str, SourceIdentity, int], set[int]] = defaultdict(set)
         self.gaps: list[tuple[SourceIdentity, str, Gap]] = []
         self._followers: set[asyncio.Queue[list[Notice]]] = set()
         self._identity = secrets.token_hex(8)
@@ -57,6 +58,9 @@ class MemoryStore:
             counts[self._refuse(batch.source, refused, now)] += 1
         for partition, position in batch.progress.items():
             self._advance((batch.group, batch.source, partition), position, now)
+        if batch.shared:
+            for message in batch.messages:
+                self._shared[batch.group, batch.source, message.partition].add(message.position)
         self._tell(stored, known_rejects)
         return counts
 
@@ -69,9 +73,9 @@ class MemoryStore:
 
     async def progress(self, source: SourceIdentity, group: str) -> dict[int, int]:
         return {
-            partition: position.next
-            for (of_group, of_source, partition), (position, _) in self._positions.items()
-            if (of_group, of_source) == (group, source)
+            key[2]: _after(position.next, self._shared[key])
+            for key, (position, _) in self._positions.items()
+            if key[:2] == (group, source)
         }
 
     async def kept_aside(self, source: SourceIdentity, messages: Sequence[Message]) -> list[Refused]:
@@ -83,6 +87,7 @@ class MemoryStore:
         key = (group, source, gap.partition)
         if key in self._positions:
             self._positions[key] = Position(gap.begin, None), datetime.now(UTC)
+        self._shared.pop(key, None)
 
     async def order(self, uid: str) -> StoredOrder | None:
         found = await self.orders([uid])
@@ -189,6 +194,13 @@ class MemoryStore:
         known = self._positions.get(key)
         reached = max(position.next, known[0].next) if known else position.next
         self._positions[key] = (Position(reached, position.end), now)
+
+
+def _after(position: int, shared: set[int]) -> int:
+    """What is claimed, and what was recorded behind it without a gap."""
+    while position in shared:
+        position += 1
+    return position
 
 
 def _reject_key(source: SourceIdentity, message: Message) -> RejectKey:

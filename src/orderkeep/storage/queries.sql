@@ -13,11 +13,32 @@ select id from sources where kind = $1 and topic = $2 and incarnation = $3
 limit 1;
 
 -- name: progress
-select partition, max(next_position) as next_position
+-- What is claimed, and what several processes have recorded behind it without a gap.
+with claimed as (
+    select source, partition, max(next_position) as next_position
+    from progress
+    join sources on sources.id = progress.source
+    where consumer_group = $1 and kind = $2 and topic = $3 and incarnation = $4
+    group by source, partition
+)
+select claimed.partition, upper(together.first_run) as next_position
+from claimed
+cross join lateral (
+    select unnest(int8multirange(int8range(-1, claimed.next_position)) + coalesce(range_agg(run), '{}')) as first_run
+    from shared_positions as shared
+    cross join unnest(shared.positions) as run
+    where (shared.consumer_group, shared.source, shared.partition) = ($1, claimed.source, claimed.partition)
+    order by first_run
+    limit 1
+) as together;
+
+-- name: latest_incarnation
+select incarnation
 from progress
 join sources on sources.id = progress.source
-where consumer_group = $1 and kind = $2 and topic = $3 and incarnation = $4
-group by partition;
+where consumer_group = $1 and kind = $2 and topic = $3
+order by sources.id desc
+limit 1;
 
 -- name: make_staging
 create temporary table if not exists staged_orders (
@@ -93,6 +114,23 @@ set next_position = greatest(known.next_position, excluded.next_position),
     updated_at = now()
 returning partition, updated_at;
 
+-- name: record_shared
+-- What progress has reached is not needed any more; whoever deletes it at this moment is not waited for.
+with reached as (
+    delete from shared_positions
+    where ctid in (
+        select shared.ctid
+        from shared_positions as shared
+        join unnest($5::integer[], $6::bigint[]) as claimed (partition, next_position)
+            on shared.partition = claimed.partition and upper(shared.positions) <= claimed.next_position
+        where shared.consumer_group = $1 and shared.source = $2
+        for update of shared skip locked
+    )
+)
+insert into shared_positions (consumer_group, source, partition, positions)
+select $1, $2, partition, positions::int8multirange
+from unnest($3::integer[], $4::text[]) as seen (partition, positions);
+
 -- name: last_commit
 select updated_at
 from progress
@@ -133,6 +171,8 @@ where activity.pid = any(pg_blocking_pids($1))
 with moved as (
     update progress set next_position = $6, updated_at = now()
     where consumer_group = $1 and source = $2 and partition = $3
+), forgotten as (
+    delete from shared_positions where consumer_group = $1 and source = $2 and partition = $3
 )
 insert into gaps (consumer_group, source, partition, first_position, next_position)
 values ($1, $2, $3, $4, $5);

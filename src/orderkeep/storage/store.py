@@ -76,16 +76,26 @@ class Gap(NamedTuple):
 
 
 class Batch(Struct, frozen=True):
-    """Messages of one source, in the order of delivery, with what the same transaction says of progress."""
+    """Messages of one source, in the order of delivery, with what the same transaction says of progress.
+
+    When positions are `shared` with other processes, those of the messages are recorded one by one: what all
+    of them have recorded, without a gap behind what is claimed, counts as claimed.
+    """
 
     source: SourceIdentity
     group: str
     accepted: Sequence[Accepted]
     refused: Sequence[Refused]
     progress: Mapping[int, Position]
+    shared: bool = False
 
     def __len__(self) -> int:
         return len(self.accepted) + len(self.refused)
+
+    @property
+    def messages(self) -> list[Message]:
+        """All of them; no longer in the order of delivery."""
+        return [each.message for each in self.accepted] + [each.message for each in self.refused]
 
 
 class StoredOrder(NamedTuple):
@@ -131,7 +141,10 @@ class OrderWriter(Protocol):
         """
 
     async def progress(self, source: SourceIdentity, group: str) -> dict[int, int]:
-        """The next position of each partition that the group has begun, as far as it is committed."""
+        """The next position of each partition that the group has begun: all below it is committed.
+
+        Of shared positions, those count that any process has recorded.
+        """
 
     async def kept_aside(self, source: SourceIdentity, messages: Sequence[Message]) -> list[Refused]:
         """Those of the messages that are kept as rejects or conflicts, in the order given.

@@ -1,0 +1,24 @@
+"""Which positions of a batch are recorded one by one, because processes share the partition."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from orderkeep.storage.store import Batch
+
+
+def shared_ranges(batch: Batch) -> dict[int, str]:
+    """By partition, the positions of all messages, as PostgreSQL writes an int8multirange."""
+    positions: dict[int, set[int]] = defaultdict(set)
+    for message in batch.messages:
+        positions[message.partition].add(message.position)
+    return {partition: _multirange(sorted(found)) for partition, found in positions.items()}
+
+
+def _multirange(ordered: Iterable[int]) -> str:
+    runs: list[list[int]] = []
+    for position in ordered:
+        if runs and runs[-1][1] == position:
+            runs[-1][1] = position + 1
+        else:
+            runs.append([position, position + 1])
+    return "{" + ",".join(f"[{first},{after})" for first, after in runs) + "}"
