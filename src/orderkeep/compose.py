@@ -1,6 +1,7 @@
 """The composition root: which adapter goes where. `brokers.py` and `caches.py` choose their own."""
 
 import asyncio
+import gc
 import secrets
 import signal
 import socket
@@ -75,6 +76,7 @@ async def run_ingest(
     metrics = Metrics("ingest")
     observer = IngestObserver(metrics)
     app = create_app(ingest_health_routes(observer, metrics), _hosts(settings), metrics)
+    gc.freeze()  # what is there now stays: the garbage collector need not walk through it time and again
     with stop_on_signal() as stop:
         log.info("started", role="ingest", health=address(listener))
         working = asyncio.create_task(_ingest(settings, observer, stop, accept_gaps=accept_gaps))
@@ -141,6 +143,7 @@ async def run_api(settings: Settings, listener: socket.socket | None = None) -> 
     ]
     app = create_app(routes, hosts, metrics)
     connections = Connections(allowed_connections())
+    gc.freeze()  # as above: with the cache, whose orders would be counted one by one
     with stop_on_signal() as stop:
         log.info("started", role="api", address=address(listener), connections=connections.limit)
         warming = asyncio.create_task(_warm(warmer, redis))

@@ -112,6 +112,7 @@ READY: Final[dict[str, Any]] = {
         "max_orders": None,
         "evictions": 0,
     },
+    "redis": None,
     "restore": {"following": True, "restored": 0, "restoring": False, "seconds": 0.0},
     "ingest": [
         {

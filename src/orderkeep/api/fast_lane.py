@@ -131,11 +131,15 @@ class FastLaneProtocol(BoundedProtocol):
     # Looked up faster than in a dict as large as that of the classes above.
     __slots__ = (
         "_answer",
+        "_cut",
         "_idle",
         "_lane",
         "_message_complete",
         "_messages",
+        "_note_hit",
+        "_peek",
         "_question",
+        "_tail",
         "_used",
         "_write",
     )
@@ -143,6 +147,11 @@ class FastLaneProtocol(BoundedProtocol):
     def __init__(self, lane: FastLane, connections: Connections, *args: Any, **kwargs: Any) -> None:
         super().__init__(connections, *args, **kwargs)
         self._lane = lane
+        self._peek = lane.peek
+        self._note_hit = lane.hit.append
+        # The judged tail that came last on this connection, and is likely to again. Nothing ends with ().
+        self._tail: bytes | tuple[()] = ()
+        self._cut = 0
         self._idle = True  # nothing of a message has begun, and nothing is left to answer
         self._message_complete = True
         self._messages = 0
@@ -155,25 +164,35 @@ class FastLaneProtocol(BoundedProtocol):
         self._write = self.transport.writelines
 
     def data_received(self, data: bytes) -> None:
+        # Written out, and with nothing looked up twice: every call here costs 1% of the rate.
+        if self._idle and data.endswith(self._tail) and data.startswith(PATH):
+            uid = data[_UID : self._cut].decode("latin-1")
+            entry = self._peek(uid)
+            if entry is not None:  # so these bytes are a uid, and no more than that
+                self._note_hit(uid)
+                if not self._used:
+                    self._use()
+                self._write((self._lane.head, entry))
+                return
+        self._recognise(data)
+
+    def _recognise(self, data: bytes) -> None:
+        """The general way: another tail, an order that is not in memory, or anything else."""
         if not self._idle or not data.startswith(PATH):
             self.hand_over()
             super().data_received(data)
             return
-        lane = self._lane
         end = data.find(b" ", _UID)
         tail = data[end:] if end > 0 else b""
-        if tail not in lane.judged:
+        if tail not in self._lane.judged:
             self._parse_and_judge(data, tail)
             return
+        self._tail, self._cut = tail, -len(tail)
         uid = data[_UID:end].decode("latin-1")
-        entry = lane.peek(uid)
-        if entry is None:
+        if self._peek(uid) is None:
             self._ask(uid, data)
-            return
-        lane.hit.append(uid)
-        if not self._used:
-            self._use()
-        self._write((lane.head, entry))
+        else:
+            self.data_received(data)
 
     def eof_received(self) -> bool:  # type: ignore[override] # as in the class above
         self.hand_over()

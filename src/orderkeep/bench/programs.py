@@ -18,6 +18,7 @@ import psutil  # type: ignore[import-untyped]  # the package has no types of its
 
 from orderkeep.embedded.process import Child
 from orderkeep.errors import Fatal
+from orderkeep.supervise import MALLOC
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -138,9 +139,10 @@ def running_command(
 
 
 def environment(settings: Mapping[str, str]) -> list[str]:
-    """What to put before a command so that it has these settings, and none of the user's own."""
+    """What to put before a command so that it runs as a child of `serve`, with these settings alone."""
     unset = [word for name in os.environ if name.upper().startswith("ORDERKEEP_") for word in ("-u", name)]
-    return ["env", *unset, *(f"ORDERKEEP_{name}={value}" for name, value in settings.items())]
+    ours = {**MALLOC, **{f"ORDERKEEP_{name}": value for name, value in settings.items()}}
+    return ["env", *unset, *(f"{name}={value}" for name, value in ours.items())]
 
 
 def _path_of(program: str | Path) -> str:
