@@ -227,7 +227,7 @@ def demo(
 @app.command
 def bench(
     what: Literal[
-        "get", "ingest", "latency", "restore", "memory", "growth", "jetstream", "stan", "all"
+        "get", "rates", "ingest", "latency", "restore", "memory", "growth", "jetstream", "stan", "all"
     ] = "all",
     /,
     *,
@@ -242,10 +242,10 @@ def bench(
     Parameters
     ----------
     what
-        get: beside a constant answer of nginx. ingest: beside COPY of the same rows. latency: from the
-        broker to an answer. restore: orders a second into the cache. memory: bytes of a cached order.
-        growth: a large table beside a small one. jetstream, stan: from these brokers, by one process and
-        by two; all leaves them out.
+        get: beside a constant answer of nginx. rates: how long a GET takes at even rates. ingest: beside
+        COPY of the same rows. latency: from the broker to an answer. restore: orders a second into the
+        cache. memory: bytes of a cached order. growth: a large table beside a small one. jetstream, stan:
+        from these brokers, by one process and by two; all leaves them out.
     orders
         How many orders to work on.
     stored

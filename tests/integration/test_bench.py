@@ -15,7 +15,7 @@ import psutil  # type: ignore[import-untyped]  # the package has no types of its
 import pytest
 import uvloop
 
-from orderkeep.bench import growth, run_bench
+from orderkeep.bench import growth, run_bench, web
 from orderkeep.bench.rounds import Display
 from orderkeep.bench.rows import messages
 from orderkeep.errors import ConfigurationError
@@ -125,6 +125,17 @@ def test_latency(folder: Path) -> None:
         p50, p90, p99 = (rounds[f"latency_{rate}_p{percentile}"] for percentile in (50, 90, 99))
         assert len(p50) == 3
         assert all(low <= middle <= high for low, middle, high in zip(p50, p90, p99, strict=True))
+
+
+def test_even_rate(folder: Path) -> None:
+    """At an even rate every request is made when it is due, and what each took is told."""
+    web.require("h2load", "nginx")
+    paths = folder / "paths"
+    paths.write_text("/orders/a\n/orders/b\n")
+    with web.nginx(100, folder) as url:
+        taken = web.load_evenly("even", url, paths, 2_000, 1, folder)
+    assert 1_900 <= len(taken) <= 2_100
+    assert all(milliseconds > 0 for milliseconds in taken)
 
 
 def test_large_table(database: Database) -> None:

@@ -17,21 +17,15 @@ from typing import Any
 import uvloop
 from valkey import Valkey
 
-from orderkeep.api.server import listen
-from orderkeep.bench import rows, web
-from orderkeep.bench.programs import Client, running_command
-from orderkeep.bench.restore import api_settings
+from orderkeep.bench import web
 from orderkeep.bench.results import Measurement, Measurements, Result
 from orderkeep.bench.rounds import Display, in_turn
-from orderkeep.bench.servers import databases
+from orderkeep.bench.serving import Stored
 from orderkeep.embedded import RedisServer
 from orderkeep.errors import Fatal
-from orderkeep.publish.draw import Draw
 from orderkeep.storage.postgres_connection import close, connect
 from orderkeep.storage.queries import QUERIES
 
-ASKED = 20_000
-"""Different orders that are asked for, at random."""
 SECONDS = 5
 WARM_UP_SECONDS = 1
 READING_CONNECTIONS = 8
@@ -43,42 +37,32 @@ ORDINARY = ("traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-0
 def measure(orders: int, folder: Path, display: Display) -> Result:
     """nginx, the API and the API without a cache in turn, each one process, under the same load."""
     display.say("looking for wrk and nginx")
-    web.require()
-    display.say("starting PostgreSQL and Redis")
+    web.require("wrk", "nginx")
     with ExitStack() as stack:
-        server = stack.enter_context(databases(folder))
+        stored = Stored(stack, orders, folder, display)
+        display.say("starting Redis")
         redis = stack.enter_context(RedisServer(folder / "redis"))
         full = stack.enter_context(RedisServer(folder / "full_redis", settings={"maxmemory": "1"}))
         before = _redis_facts(redis)["bytes"]
-        url = stack.enter_context(server.fresh("orders"))
-        display.say("loading the orders")
-        uvloop.run(rows.load(url, orders))
-        server.settle()
-        chosen = uvloop.run(_choose(url))
-        paths = folder / "paths"
-        paths.write_text("".join(f"/orders/{uid}\n" for uid in chosen))
-        body_bytes = round(sum(map(len, chosen.values())) / len(chosen))
-        display.say("filling the cache")
-        settings = api_settings(url, orders)
-        serve = functools.partial(_serve, stack, chosen, folder)
+        display.say("filling the caches")
         targets = {
-            "nginx": stack.enter_context(web.nginx(body_bytes, folder)),
-            "cache": serve("cache", settings),
-            "two": serve("two", settings, processes=2),
-            "no_cache": serve("no_cache", settings | {"CACHE_MAX_BYTES": "0"}),
-            "redis": serve("redis", settings | {"CACHE": "redis", "REDIS_URL": redis.url}),
-            "full_redis": serve("full_redis", settings | {"CACHE": "redis", "REDIS_URL": full.url}),
+            "nginx": stack.enter_context(web.nginx(stored.body_bytes, folder)),
+            "cache": stored.serve("cache"),
+            "two": stored.serve("two", processes=2),
+            "no_cache": stored.serve("no_cache", CACHE_MAX_BYTES="0"),
+            "redis": stored.serve("redis", CACHE="redis", REDIS_URL=redis.url),
+            "full_redis": stored.serve("full_redis", CACHE="redis", REDIS_URL=full.url),
         }
-        reads = functools.partial(_read_in_turn, url, list(chosen))
-        loads = _load_in_turn(targets, reads, paths, folder, display)
+        reads = functools.partial(_read_in_turn, stored.url, list(stored.asked))
+        loads = _load_in_turn(targets, reads, stored.paths, folder, display)
         facts: dict[str, Any] = {
             "connections": web.CONNECTIONS,
-            "asked": len(chosen),
-            "body_bytes": body_bytes,
+            "asked": len(stored.asked),
+            "body_bytes": stored.body_bytes,
             "lost": {name: sum(each.lost for each in done) for name, done in loads.items()},
             "refused": {name: sum(each.refused for each in done) for name, done in loads.items()},
-            **web.versions(),
-            "postgresql": server.facts(),
+            **web.versions("wrk", "nginx"),
+            "postgresql": stored.server.facts(),
             "redis": _redis_facts(redis),
         }
         facts["redis"]["bytes_an_order"] = round((facts["redis"]["bytes"] - before) / orders)
@@ -137,33 +121,6 @@ def _load_in_turn(
     return in_turn(display, {**loads, **ordinary, "reads": reads})
 
 
-def _serve(
-    stack: ExitStack,
-    chosen: dict[str, bytes],
-    folder: Path,
-    name: str,
-    settings: dict[str, str],
-    processes: int = 1,
-) -> str:
-    """Start the API, wait until its cache is full, and look that it answers as it has to: its address.
-
-    All of its processes listen on one socket.
-    """
-    listener = stack.enter_context(listen("127.0.0.1", 0, setting="ORDERKEEP_HTTP_PORT"))
-    fd = listener.fileno()
-    for number in range(1, processes + 1):
-        command = running_command(f"{name}_{number}", ["api", f"--fd={fd}"], settings, folder, fds=[fd])
-        program = stack.enter_context(command)
-        address: str = program.event("started")["address"]
-        program.event("cache_restored")
-    client = Client(address)
-    uid, payload = next(iter(chosen.items()))
-    if client.get(f"/orders/{uid}") != (200, payload):
-        raise Fatal(f"{name}: the order {uid} was not answered byte for byte")
-    client.close()
-    return address
-
-
 def _redis_facts(server: RedisServer) -> dict[str, Any]:
     with Valkey(host=server.host, port=server.port) as client:
         said: dict[str, Any] = client.info()
@@ -197,17 +154,3 @@ async def _read_all(url: str, uids: list[str], end: float) -> list[float]:
 
     await asyncio.gather(*(read() for _ in range(READING_CONNECTIONS)))
     return took
-
-
-async def _choose(url: str) -> dict[str, bytes]:
-    """Orders of the table, drawn with the bench's seed, in no order."""
-    connection = await connect(url, "bench")
-    try:
-        uids = [row[0] for row in await connection.fetch("select order_uid from orders order by order_uid")]
-        draw = Draw(rows.SEED, "asked")
-        drawn = sorted(uids, key=lambda _: draw.fraction())[:ASKED]
-        found = await connection.fetch(QUERIES["orders_by_uids"], drawn)
-        payloads = {row["order_uid"]: row["payload"] for row in found}
-        return {uid: payloads[uid] for uid in drawn}
-    finally:
-        await close(connection)

@@ -9,7 +9,7 @@ from typing import Final
 
 from rich.console import Console
 
-from orderkeep.bench import get, growth, ingest, latency, memory, nats, restore
+from orderkeep.bench import get, growth, ingest, latency, memory, nats, rates, restore
 from orderkeep.bench.machine import this_machine
 from orderkeep.bench.results import Report, Result, check_writable, table, write
 from orderkeep.bench.rounds import Display
@@ -25,6 +25,7 @@ BENCHES: Final[dict[str, Bench]] = {
     "latency": latency.measure,
     "restore": restore.measure,
     "get": get.measure,
+    "rates": rates.measure,
     "memory": memory.measure,
 }
 BY_NAME: Final[dict[str, Bench]] = {"jetstream": nats.measure_jetstream, "stan": nats.measure_stan}

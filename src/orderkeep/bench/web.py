@@ -1,6 +1,7 @@
-"""wrk, which loads a web server, and nginx, which is the limit; both are Debian packages."""
+"""wrk and h2load, which load a web server, and nginx, which is the limit; all are Debian packages."""
 
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -15,12 +16,14 @@ from orderkeep.bench.programs import running
 from orderkeep.embedded import ports
 from orderkeep.errors import Fatal, ServerUnavailable
 
-PACKAGES = {"wrk": "wrk", "nginx": "nginx-light"}
+PACKAGES = {"wrk": "wrk", "nginx": "nginx-light", "h2load": "nghttp2-client"}
 CONNECTIONS = 64
 SCRIPT = Path(__file__).with_name("read_orders.lua")
 MOST_BODY_BYTES = 4_000
 """A word of nginx's configuration has to fit into a buffer of 4,096 bytes (NGX_CONF_BUFFER)."""
 _WORDS_SECONDS = 30.0
+_KEPT = 0.95  # of a rate, the least that counts as kept
+_VERSION = re.compile(r"\d+\.\d+\.\d+")
 _SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin")  # where nginx is, and what a user's PATH may lack
 
 _NGINX = """\
@@ -61,9 +64,9 @@ class Load(Struct, frozen=True):
         return self.requests * 1e6 / self.microseconds
 
 
-def require() -> None:
-    """Have wrk and nginx, by installing them where that can be done. Raises `ServerUnavailable`."""
-    missing = [package for program, package in PACKAGES.items() if _find(program) is None]
+def require(*programs: str) -> None:
+    """Have them, by installing them where that can be done. Raises `ServerUnavailable`."""
+    missing = [PACKAGES[program] for program in programs if _find(program) is None]
     if not missing:
         return
     command = ["apt-get", "install", "--yes", "--no-install-recommends", *missing]
@@ -71,14 +74,15 @@ def require() -> None:
         # RUNLEVEL=1 keeps invoke-rc.d from starting nginx as a service of the system (runlevel(8)).
         quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
         subprocess.run(command, env=quiet, capture_output=True, check=False, process_group=0)
-    if missing := [program for program in PACKAGES if _find(program) is None]:
+    if missing := [program for program in programs if _find(program) is None]:
         raise ServerUnavailable(f"{' and '.join(missing)} not found: on Debian, {' '.join(command)}")
 
 
-def versions() -> dict[str, str]:
-    """Of wrk and nginx, as they tell it."""
-    said = {name: _said([_found(name), "-v"]) for name in PACKAGES}
-    return {"wrk": said["wrk"].split()[1], "nginx": said["nginx"].rpartition("/")[2]}
+def versions(*programs: str) -> dict[str, str]:
+    """As they tell it."""
+    option = {"wrk": "-v", "nginx": "-v", "h2load": "--version"}
+    said = {name: _said([_found(name), option[name]]) for name in programs}
+    return {name: found.group() for name, text in said.items() if (found := _VERSION.search(text))}
 
 
 @contextmanager
@@ -115,6 +119,26 @@ def load(
         return msgspec.json.decode(said.splitlines()[-1], type=Load)
     except (IndexError, msgspec.DecodeError):
         raise Fatal(f"wrk failed: {program.last_words()}") from None
+
+
+def load_evenly(name: str, url: str, paths: Path, rate: int, seconds: int, folder: Path) -> list[float]:
+    """Ask for the paths of a file at an even rate, over kept connections of one thread.
+
+    What each answer took, in milliseconds. Raises `Fatal` when the rate was not kept, or a request refused.
+    """
+    log = folder / f"{name}.tsv"
+    options = ["--h1", "-t1", f"-c{CONNECTIONS}", f"-D{seconds}", f"--rps={rate / CONNECTIONS:g}"]
+    options += [f"--base-uri={url}", f"--input-file={paths}", f"--log-file={log}"]
+    with running(name, [_found("h2load"), *options], folder) as program:
+        program.wait(seconds + _WORDS_SECONDS)
+    # Lines of: microseconds since 1970, the status, microseconds until the answer was complete.
+    answers = [line.split("\t") for line in log.read_text().splitlines()]
+    log.unlink()
+    if refused := sum(status != "200" for _, status, _ in answers):
+        raise Fatal(f"{name}: {refused:,} of {len(answers):,} requests were not answered with 200")
+    if len(answers) < _KEPT * rate * seconds:
+        raise Fatal(f"{name}: {len(answers) / seconds:,.0f} requests a second were made, not {rate:,}")
+    return [int(microseconds) / 1_000 for _, _, microseconds in answers]
 
 
 def _find(program: str) -> str | None:
