@@ -1,30 +1,34 @@
-"""Which adapters stand for the broker that the settings name: to read it, to send to it, to audit it."""
+"""Which adapters stand for the broker that the settings name: to read it, to send to it, to audit it.
+
+They are imported when they are asked for: the clients of all the brokers make up a third of a start.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
-from orderkeep.audit import AuditedTopic, JetStreamTopic, KafkaTopic, StanTopic
 from orderkeep.errors import ConfigurationError
-from orderkeep.publish.jetstream import JetStreamPublisher
-from orderkeep.publish.kafka import KafkaPublisher
 from orderkeep.publish.publisher import DeliveryCallback, Publisher
-from orderkeep.publish.stan import StanPublisher
 from orderkeep.settings import Settings
-from orderkeep.sources.jetstream import JetStreamSource
-from orderkeep.sources.kafka import KafkaSource
-from orderkeep.sources.kafka_dead_letters import KafkaDeadLetters
 from orderkeep.sources.source import Source
-from orderkeep.sources.stan import StanSource
-from orderkeep.storage.postgres_incarnation import latest_incarnation
+
+if TYPE_CHECKING:
+    from orderkeep.audit import AuditedTopic
+    from orderkeep.sources.kafka_dead_letters import KafkaDeadLetters
 
 
 def source_of(settings: Settings) -> Source:
     """What ingest reads. Nothing is connected yet."""
     if settings.source == "jetstream":
+        from orderkeep.sources.jetstream import JetStreamSource
+
         return JetStreamSource(
             settings.nats_url, settings.nats_stream, settings.nats_subject, settings.nats_durable
         )
     if settings.source == "stan":
+        from orderkeep.sources.stan import StanSource
+        from orderkeep.storage.postgres_incarnation import latest_incarnation
+
         database, channel, durable = settings.database_url, settings.nats_subject, settings.nats_durable
         return StanSource(
             settings.nats_url,
@@ -35,6 +39,8 @@ def source_of(settings: Settings) -> Source:
             queue=settings.stan_queue,
             remembered=lambda: latest_incarnation(database, "stan", channel, durable),
         )
+    from orderkeep.sources.kafka import KafkaSource
+
     return KafkaSource(
         settings.kafka_brokers,
         settings.kafka_topic,
@@ -46,13 +52,15 @@ def source_of(settings: Settings) -> Source:
 
 
 @asynccontextmanager
-async def dead_letters_of(settings: Settings) -> AsyncIterator[KafkaDeadLetters | None]:
+async def dead_letters_of(settings: Settings) -> AsyncIterator["KafkaDeadLetters | None"]:
     """Where ingest delivers what it keeps aside, if asked to. Raises `Fatal` when that cannot be used."""
     if not settings.kafka_dead_letter_topic:
         yield None
         return
     if settings.source != "kafka":
         raise ConfigurationError("ORDERKEEP_KAFKA_DEAD_LETTER_TOPIC is for ORDERKEEP_SOURCE=kafka alone")
+    from orderkeep.sources.kafka_dead_letters import KafkaDeadLetters
+
     brokers, topic = settings.kafka_brokers, settings.kafka_dead_letter_topic
     dead_letters = KafkaDeadLetters(brokers, topic, settings.kafka_options)
     await dead_letters.open()
@@ -65,8 +73,12 @@ async def dead_letters_of(settings: Settings) -> AsyncIterator[KafkaDeadLetters 
 def make_publisher(settings: Settings, on_delivery: DeliveryCallback | None = None) -> Publisher:
     """A publisher to the broker. Blocks until it answers; raises `Fatal`."""
     if settings.source == "jetstream":
+        from orderkeep.publish.jetstream import JetStreamPublisher
+
         return JetStreamPublisher(settings.nats_url, settings.nats_subject, on_delivery=on_delivery)
     if settings.source == "stan":
+        from orderkeep.publish.stan import StanPublisher
+
         return StanPublisher(
             settings.nats_url,
             settings.stan_cluster,
@@ -74,6 +86,8 @@ def make_publisher(settings: Settings, on_delivery: DeliveryCallback | None = No
             settings.nats_subject,
             on_delivery=on_delivery,
         )
+    from orderkeep.publish.kafka import KafkaPublisher
+
     return KafkaPublisher(
         settings.kafka_brokers,
         settings.kafka_topic,
@@ -82,8 +96,10 @@ def make_publisher(settings: Settings, on_delivery: DeliveryCallback | None = No
     )
 
 
-def audited_topic(settings: Settings) -> AuditedTopic:
+def audited_topic(settings: Settings) -> "AuditedTopic":
     """What an audit reads again. Nothing is connected yet."""
+    from orderkeep.audit import JetStreamTopic, KafkaTopic, StanTopic
+
     if settings.source == "jetstream":
         return JetStreamTopic(
             settings.nats_url, settings.nats_stream, settings.nats_subject, settings.nats_durable
