@@ -220,7 +220,7 @@ class StanBroker:
             self.channel,
             group,
             queue=self.queue,
-            ack_wait=2,
+            ack_wait=1,
         )
 
 

@@ -16,43 +16,10 @@ from orderkeep.sources.source import MAX_MESSAGES, Fetched, Source
 from orderkeep.storage.store import Gap
 from tests.conftest import start_or_skip
 from tests.contract.brokers import JetStreamBroker
+from tests.contract.ledger import PATIENCE, Ledger, fatal, until
 from tests.contract.reading import Known, first, messages, opened, payloads, read
 
 DURABLE = "group"
-PATIENCE = 60.0
-
-
-class Ledger(Known):
-    """A database that checks every position it is told: all below it has to be stored."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stored: dict[int, bytes | None] = {}
-
-    def commit(self, source: Source, fetched: Fetched) -> None:
-        """What a pipeline does with the oldest batch of a source."""
-        self.stored |= {message.position: message.payload for message in fetched.messages}
-        claim = fetched.spans[0].next
-        assert set(range(1, claim)) <= self.stored.keys(), f"claims {claim}"
-        self.positions[0] = max(claim, self.positions.get(0, 0))
-        source.acknowledge(fetched)
-
-    async def serve(self, source: Source, *, until: int) -> int:
-        """Store what the source has, until so many messages are stored by all; returns its own share."""
-        count = 0
-        async with asyncio.timeout(PATIENCE):
-            while len(self.stored) < until:
-                fetching = asyncio.ensure_future(source.fetch())
-                while not fetching.done() and len(self.stored) < until:
-                    await asyncio.wait((fetching,), timeout=0.05)
-                if not fetching.done():
-                    fetching.cancel()
-                    break
-                fetched = fetching.result()
-                assert fetched is not None
-                self.commit(source, fetched)
-                count += len(fetched.messages)
-        return count
 
 
 @pytest.fixture
@@ -107,23 +74,6 @@ def make_consumer(broker: JetStreamBroker, **config: object) -> None:
     }
     request = {"stream_name": broker.subject, "config": {**right, **config}}
     broker.wire.ask(f"CONSUMER.DURABLE.CREATE.{broker.subject}.{DURABLE}", request)
-
-
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - the server has to be asked
-            await asyncio.sleep(0.02)
-
-
-async def fatal(source: Source, known: Ledger) -> Fatal:
-    """What ends the source; what comes before it is stored."""
-    async with asyncio.timeout(PATIENCE):
-        try:
-            while (fetched := await source.fetch()) is not None:
-                known.commit(source, fetched)
-        except Fatal as error:
-            return error
-    raise AssertionError("the source ended without an error")
 
 
 async def taken(sources: Sequence[Source], count: int) -> list[tuple[Source, Fetched]]:

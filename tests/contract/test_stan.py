@@ -2,65 +2,21 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from orderkeep.embedded import NatsServer, StanServer
-from orderkeep.errors import ConfigurationError, Fatal, OffsetGone, ServerUnavailable
-from orderkeep.sources.source import Fetched, Source
+from orderkeep.errors import ConfigurationError, OffsetGone, ServerUnavailable
+from orderkeep.sources.source import Source
 from orderkeep.sources.stan import StanSource
 from orderkeep.storage.store import Gap, SourceIdentity
 from tests.conftest import start_or_skip
 from tests.contract.brokers import StanBroker
+from tests.contract.ledger import PATIENCE, Ledger, fatal, until
 from tests.contract.reading import Known, messages, opened, payloads, read
-
-PATIENCE = 60.0
-
-
-class Ledger(Known):
-    """A database that checks every position it is told: all below it has to be stored."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.stored: dict[int, bytes | None] = {}
-        self.shared: set[int] = set()
-
-    async def resume(self, source: SourceIdentity) -> dict[int, int]:
-        known = dict(await super().resume(source))
-        while 0 in known and known[0] in self.shared:
-            known[0] += 1
-        return known
-
-    def commit(self, source: Source, fetched: Fetched) -> None:
-        """What a pipeline does with the oldest batch of a source."""
-        positions = {message.position: message.payload for message in fetched.messages}
-        self.stored |= positions
-        if fetched.shared:
-            self.shared |= positions.keys()
-        claim = fetched.spans[0].next
-        assert set(range(1, claim)) <= self.stored.keys(), f"claims {claim}"
-        self.positions[0] = max(claim, self.positions.get(0, 0))
-        source.acknowledge(fetched)
-
-    async def serve(self, source: Source, *, until: int) -> int:
-        """Store what the source has, until so many messages are stored by all; returns its own share."""
-        count = 0
-        async with asyncio.timeout(PATIENCE):
-            while len(self.stored) < until:
-                fetching = asyncio.ensure_future(source.fetch())
-                while not fetching.done() and len(self.stored) < until:
-                    await asyncio.wait((fetching,), timeout=0.05)
-                if not fetching.done():
-                    fetching.cancel()
-                    break
-                fetched = fetching.result()
-                assert fetched is not None
-                self.commit(source, fetched)
-                count += len(fetched.messages)
-        return count
 
 
 @pytest.fixture
@@ -96,23 +52,6 @@ def publish(broker: StanBroker, begin: int, end: int) -> list[bytes | None]:
         broker.publish(payload)
     broker.flush()
     return sent
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - what is waited for has no event
-            await asyncio.sleep(0.02)
-
-
-async def fatal(source: Source, known: Ledger) -> Fatal:
-    """What ends the source; what comes before it is stored."""
-    async with asyncio.timeout(PATIENCE):
-        try:
-            while (fetched := await source.fetch()) is not None:
-                known.commit(source, fetched)
-        except Fatal as error:
-            return error
-    raise AssertionError("the source ended without an error")
 
 
 @asynccontextmanager
@@ -188,7 +127,7 @@ async def test_slow(broker: StanBroker, known: Ledger) -> None:
     publish(broker, 0, 10)
     async with opened(broker.source(), known) as source:
         batches = await read(source, 10)
-        await asyncio.sleep(5.0)  # the fault itself: longer than the server waits
+        await asyncio.sleep(3.0)  # the fault itself: longer than the server waits
         for fetched in batches:
             known.commit(source, fetched)
         publish(broker, 10, 11)

@@ -45,6 +45,8 @@ def test_alone() -> None:
     assert claim(take(deliveries)) == (5, 6, False)
     deliveries.acknowledge()
     assert deliveries.take_acknowledged() == [1, 2, 3, 4]
+    deliver(deliveries, 4)  # which is stored: its acknowledgement was lost
+    assert deliveries.take_acknowledged() == [4]
     deliver(deliveries, 2)
     fetched = take(deliveries)
     assert positions(fetched) == [2]

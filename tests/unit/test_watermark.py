@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from orderkeep.ingest.watermark import Watermark
 from orderkeep.sources.source import Span
+from orderkeep.storage.store import Position
 
 Spans = dict[int, Span]
 
@@ -137,3 +138,31 @@ def test_what_the_database_knows(batches: list[Spans], data: st.DataObject) -> N
     assert recorded | {partition: position.next for partition, position in rest.items()} == ends
     assert all(position.next > recorded[partition] for partition, position in rest.items())
     assert writers.watermark.take_unrecorded() == {}
+
+
+def test_shared_from_now_on() -> None:
+    """What was settled alone is claimed when work is shared, by batches whose spans lie below it."""
+    watermark = Watermark()
+    first, second, shared, later = ({0: Span(*ends, None, 1)} for ends in ((1, 5), (5, 9), (1, 1), (1, 1)))
+    for spans in (first, second, shared):
+        watermark.begin(spans)
+    assert watermark.safe(shared) == {0: 1}
+    for spans in (second, first, shared):
+        watermark.record(watermark.safe(spans))
+        watermark.end(spans)
+    for spans in (first, second, shared):
+        watermark.settle(spans)
+    watermark.begin(later)
+    assert watermark.safe(later) == {0: 9}
+    assert watermark.take_unrecorded() == {0: Position(9, None)}
+
+
+def test_gone_back() -> None:
+    """What was settled in an earlier epoch is no claim in the next: the broker may have lost its end."""
+    watermark = Watermark()
+    before, after = {0: Span(1, 9, None, 1)}, {0: Span(1, 3, None, 2)}
+    for spans in (before, after):
+        watermark.begin(spans)
+        assert watermark.safe(spans) == {0: spans[0].next}
+        watermark.end(spans)
+        watermark.settle(spans)

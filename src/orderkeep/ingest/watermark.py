@@ -5,9 +5,15 @@ a batch knows its first position and the one after its last, and batches are com
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from orderkeep.sources.source import Span
 from orderkeep.storage.store import Position
+
+
+class _Settled(NamedTuple):
+    next: int
+    epoch: int
 
 
 class Watermark:
@@ -15,6 +21,7 @@ class Watermark:
 
     def __init__(self) -> None:
         self._in_flight: dict[int, list[Span]] = {}
+        self._settled: dict[int, _Settled] = {}
         self._recorded: dict[int, int] = {}
         self._unrecorded: dict[int, Position] = {}
 
@@ -27,7 +34,8 @@ class Watermark:
         """By partition: everything below is committed once the batch of these spans is.
 
         That is the end of its own span when it is the oldest in flight, else the start of the oldest:
-        nobody knows in which order the transactions of two batches will commit.
+        nobody knows in which order the transactions of two batches will commit. What is settled counts too:
+        where work is shared, a span may lie below it.
         """
         return {partition: self._safe(partition, span) for partition, span in spans.items()}
 
@@ -47,8 +55,10 @@ class Watermark:
     def settle(self, spans: Mapping[int, Span]) -> None:
         """The batch and all before it are committed, and acknowledged."""
         for partition, span in spans.items():
-            if self._recorded.get(partition, 0) < span.next:
-                self._unrecorded[partition] = Position(span.next, span.end)
+            settled = max(span.next, self._settled_in(partition, span.epoch))
+            self._settled[partition] = _Settled(settled, span.epoch)
+            if self._recorded.get(partition, 0) < settled:
+                self._unrecorded[partition] = Position(settled, span.end)
             else:
                 self._unrecorded.pop(partition, None)
 
@@ -59,4 +69,10 @@ class Watermark:
 
     def _safe(self, partition: int, span: Span) -> int:
         oldest = self._in_flight[partition][0]
-        return span.next if oldest is span else oldest.first
+        safe = span.next if oldest is span else oldest.first
+        return max(safe, self._settled_in(partition, span.epoch))
+
+    def _settled_in(self, partition: int, epoch: int) -> int:
+        """Of an earlier epoch nothing is known any more: the partition may have gone back since."""
+        settled = self._settled.get(partition)
+        return settled.next if settled and settled.epoch == epoch else 0

@@ -36,7 +36,7 @@ class Deliveries:
         self._source = SourceIdentity("", "", "")
         self._epoch = 0
         self._alone = True
-        self._floor = self._reached = self._next = 1
+        self._begun_at = self._floor = self._reached = self._next = 1
         self._end: int | None = None
         self._announced = True
         self._held_back = False
@@ -53,7 +53,7 @@ class Deliveries:
         """
         self._source, self._epoch = source, self._epoch + 1
         self._alone = True
-        self._floor = self._reached = self._next = position
+        self._begun_at = self._floor = self._reached = self._next = position
         self._end = None
         self._announced = not announce
         self._held_back = False
@@ -131,9 +131,16 @@ class Deliveries:
         return not self._held
 
     def receive(self, message: StanMessage) -> None:
-        """What waits or is in flight is dropped when it comes again: the first copy counts."""
+        """What waits or is in flight is dropped when it comes again: the first copy counts.
+
+        What we have stored since is acknowledged again.
+        """
         position = message.sequence
         if position in self._held or self.skipped.is_set():
+            return
+        if self._alone and self._begun_at <= position < self._reached:
+            self._acknowledged.append(position)
+            self.due.set()
             return
         if position > self._next:
             if not self._shared:
