@@ -119,10 +119,9 @@ function parts(order) {
   const payment = isObject(order.payment) ? order.payment : {};
   const items = Array.isArray(order.items) ? order.items.filter(isObject) : [];
   return [
-    element("div", { class: "pair" }, deliveryCard(delivery), paymentCard(payment, items)),
+    element("div", { class: "pair" },
+      element("div", { class: "stack" }, deliveryCard(delivery), handlingCard(order)), paymentCard(payment, items)),
     itemsCard(items, payment.currency, order.track_number),
-    card(t("order.handling"), definitions(
-      pick(order, ["entry", "locale", "shardkey", "sm_id", "oof_shard", "internal_signature"]), { class: "summary" })),
     othersCard(otherFields(order)),
   ].filter((part) => part !== null);
 }
@@ -130,6 +129,12 @@ function parts(order) {
 /** @param {any} delivery */
 function deliveryCard(delivery) {
   return card(t("field.delivery"), definitions(pick(delivery, ["name", "phone", "email", "address", "city", "region", "zip"])));
+}
+
+/** @param {any} order */
+function handlingCard(order) {
+  const names = ["entry", "locale", "shardkey", "sm_id", "oof_shard", "internal_signature"];
+  return card(t("order.handling"), definitions(pick(order, names), { class: "summary" }));
 }
 
 /** @param {any} payment @param {any[]} items */

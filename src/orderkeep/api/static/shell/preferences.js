@@ -38,7 +38,7 @@ function shortcut() {
   const box = /** @type {HTMLInputElement} */ (element("input", {
     type: "checkbox", checked: slashSearches(), onchange: () => setSlashSearches(box.checked),
   }));
-  return element("label", { class: "check" }, box, element("span", {}, t("preferences.slash")));
+  return element("label", { class: "toggle" }, box, element("span", {}, t("preferences.slash")));
 }
 
 function access() {
