@@ -44,6 +44,19 @@ export function button(label, act, attributes = {}) {
   );
 }
 
+let fields = 0;
+
+/**
+ * A field with its label above it.
+ * @param {string} label
+ * @param {HTMLElement} control
+ */
+export function field(label, control) {
+  fields += 1;
+  control.id = `field-${fields}`;
+  return element("div", { class: "field" }, element("label", { for: control.id }, label), control);
+}
+
 /** @param {Element} place @param {...(Child|Child[])} children */
 export function fill(place, ...children) {
   place.replaceChildren(...present(children.flat()));

@@ -1,6 +1,6 @@
 /** The start: the newest orders, kept fresh while somebody looks, or those of a time. */
 
-import { button, element, fill, foreign } from "../base/dom.js";
+import { button, element, field, fill, foreign } from "../base/dom.js";
 import { t } from "../base/language.js";
 import { address } from "../base/route.js";
 import { fetchOrders } from "../service/api.js";
@@ -42,7 +42,7 @@ function filters(period, by) {
     element("option", { value: name, selected: name === by }, t(`by.${name}`)))));
   return element("div", { class: "filters" },
     ...periodFields(period, go),
-    element("label", { class: "field" }, element("span", {}, t("by.title")), select));
+    field(t("by.title"), select));
 }
 
 function recent() {

@@ -1,6 +1,6 @@
 /** Rejected messages: those of a kind and a time, and the replay of one or many. */
 
-import { button, element, fill, foreign, say } from "../base/dom.js";
+import { button, element, field, fill, foreign, say } from "../base/dom.js";
 import { moment, number, shortMoment, size } from "../base/format.js";
 import { t } from "../base/language.js";
 import { maskedText } from "../base/mask.js";
@@ -44,7 +44,7 @@ function filters(kind, period) {
     element("option", { value: "" }, t("rejects.all")),
     ...KINDS.map((name) => element("option", { value: name, selected: name === kind }, t(`kind.${name}`)))));
   return element("div", { class: "filters" },
-    element("label", { class: "field" }, element("span", {}, t("column.kind")), select), ...periodFields(period, go));
+    field(t("column.kind"), select), ...periodFields(period, go));
 }
 
 class RejectList {

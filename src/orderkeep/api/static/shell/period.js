@@ -1,6 +1,6 @@
 /** A choice of a time: an age such as the last hour, or from and to. */
 
-import { element } from "../base/dom.js";
+import { element, field } from "../base/dom.js";
 import { t } from "../base/language.js";
 
 const AGES = ["1h", "24h", "7d", "30d"];
@@ -28,25 +28,25 @@ export function periodFields(period, change) {
     ...options.map(([value, label]) => element("option", { value, selected: value === chosen }, label))));
   const since = moment(t("period.since"), isCustom ? period.since : null, () => tell());
   const until = moment(t("period.until"), isCustom ? period.until : null, () => tell());
-  const range = element("div", { class: "range", hidden: !isCustom }, since.label, until.label);
+  const range = element("div", { class: "range", hidden: !isCustom }, since.place, until.place);
   const tell = () => change({ since: since.value(), until: until.value() });
   const pick = () => {
     range.hidden = select.value !== "custom";
-    if (select.value === "custom") since.field.focus();
+    if (select.value === "custom") since.input.focus();
     else change({ since: select.value || null, until: null });
   };
-  return [element("label", { class: "field" }, element("span", {}, t("period.title")), select), range];
+  return [field(t("period.title"), select), range];
 }
 
 /** @param {string} title @param {string|null} value @param {() => void} change */
 function moment(title, value, change) {
-  const field = /** @type {HTMLInputElement} */ (element("input", {
+  const input = /** @type {HTMLInputElement} */ (element("input", {
     type: "datetime-local", step: "1", value: local(value), onchange: change,
   }));
   return {
-    field,
-    label: element("label", { class: "field" }, element("span", {}, title), field),
-    value: () => (field.value === "" ? null : new Date(field.value).toISOString()),
+    input,
+    place: field(title, input),
+    value: () => (input.value === "" ? null : new Date(input.value).toISOString()),
   };
 }
 
