@@ -30,8 +30,9 @@ from tests.e2e.reader import make_item, make_order
 from tests.service import Process
 
 LARGEST_RECORDING, LARGEST_PICTURE = 3_000_000, 200_000
-SIZE = {"width": 960, "height": 600}
-COLOURS = 96
+WINDOW = {"width": 1200, "height": 750}
+SIZE = (960, 600)
+COLOURS = 128
 
 UID = "b563feb7b2b84b6order"
 LATE = "c71f0e4aa1d95b2order"
@@ -60,7 +61,7 @@ class Recorder:
 
     def frame(self, milliseconds: int) -> None:
         picture = Image.open(io.BytesIO(self.page.screenshot())).convert("RGB")
-        self._frames.append((picture, milliseconds))
+        self._frames.append((picture.resize(SIZE, Image.Resampling.LANCZOS), milliseconds))
 
     def type(self, text: str) -> None:
         for letter in text:
@@ -75,19 +76,18 @@ class Recorder:
                     Object.assign(document.createElement("div"), { id: "caption" }));
                 line.textContent = text;
                 line.ariaHidden = "true";
-                line.style.cssText = "position:fixed;inset:auto 0 0 0;z-index:99;padding:9px 20px;" +
-                    "font:600 15px Inter,system-ui,sans-serif;color:#fff;background:#10242b";
+                line.style.cssText = "position:fixed;inset:auto 0 0 0;z-index:99;padding:11px 24px;" +
+                    "font:600 18px Inter,system-ui,sans-serif;color:#fff;background:#10242b";
             }""",
             text,
         )
 
     def save(self, path: Path) -> None:
-        palette = self._frames[0][0].quantize(COLOURS)
-        wide = Image.new("RGB", (SIZE["width"], SIZE["height"] * 4))
-        step = max(1, len(self._frames) // 4)
-        for place, (picture, _) in enumerate(self._frames[::step][:4]):
-            wide.paste(picture, (0, place * SIZE["height"]))
-        palette = wide.quantize(COLOURS)
+        # One palette for all frames: what does not change is then the same, and takes no room.
+        all_of_it = Image.new("RGB", (SIZE[0], SIZE[1] * len(self._frames)))
+        for place, (picture, _) in enumerate(self._frames):
+            all_of_it.paste(picture, (0, place * SIZE[1]))
+        palette = all_of_it.quantize(COLOURS)
         pictures = [
             picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture, _ in self._frames
         ]
@@ -168,7 +168,7 @@ def record(page: Page, folder: Path, env: dict[str, str], path: Path) -> None:
     page.locator(".origin time").wait_for()
     recorder.caption("Read: who, where, what, how much, and where it came from")
     recorder.frame(2200)
-    page.mouse.move(480, 300)
+    page.mouse.move(600, 375)
     for _ in range(4):
         page.mouse.wheel(0, 130)
         page.wait_for_timeout(120)
@@ -242,7 +242,7 @@ def main(docs: Path) -> None:
             browser = playwright.chromium.launch(executable_path=executable, args=list(QUIET))
             with browser.new_context(
                 base_url=url,
-                viewport=SIZE,
+                viewport=WINDOW,
                 locale="en-US",
                 timezone_id="Europe/Berlin",  # type: ignore[arg-type]
             ) as context:

@@ -61,8 +61,11 @@ function drawn(rows, isWhole) {
 
 /** @param {string|null} line @param {string} kind */
 function side(line, kind) {
-  const content = line === null ? "" : kind === "same" ? line : element(kind === "left" ? "del" : kind === "right" ? "ins" : "mark", {}, line);
-  return element("td", { dir: "ltr", class: line === null ? "void" : null }, content);
+  if (line === null) return element("td", { class: "void" });
+  if (kind === "same") return element("td", { dir: "ltr" }, line);
+  const indent = line.length - line.trimStart().length;
+  const tag = kind === "left" ? "del" : kind === "right" ? "ins" : "mark";
+  return element("td", { dir: "ltr" }, line.slice(0, indent), element(tag, {}, line.slice(indent)));
 }
 
 /** @param {string} text @param {boolean} isMasked */
