@@ -114,7 +114,7 @@ class Settings(BaseSettings):
     ingest_urls: str = Field(
         "",
         description="Where the API asks each ingest process how it is, for the page, comma-separated: "
-        "http://host:port. Default: INGEST_HOST and INGEST_PORT.",
+        "such as http://127.0.0.1:8081. Default: INGEST_HOST and INGEST_PORT.",
     )
     shutdown_seconds: float = Field(
         20.0, gt=0, description="Seconds to finish what is in flight when asked to stop."

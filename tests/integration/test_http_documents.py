@@ -18,6 +18,8 @@ ROUTES = {
     "/order/{uid}",
     "/order/order",
     "/orders",
+    "/orders/{uid}/origin",
+    "/state",
     "/events",
     "/health/live",
     "/health/ready",

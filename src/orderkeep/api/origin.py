@@ -3,7 +3,10 @@
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import Example
+from msgspec import convert
 
+from orderkeep.api.examples import ORIGIN
 from orderkeep.api.gate import Gate
 from orderkeep.api.orders import Uid
 from orderkeep.api.problems import UNAVAILABLE, WRONG, Problem, described, problem
@@ -14,7 +17,10 @@ ORIGINS, ORIGIN_SECONDS = 16, 5.0
 """Questions that a process works on at a time, and how long each may take."""
 
 _FOUND = ResponseSpec(
-    OrderOrigin, generate_examples=False, description="Its message, and when it was received"
+    OrderOrigin,
+    generate_examples=False,
+    description="Its message, and when it was received",
+    examples=[Example(value=convert(ORIGIN, OrderOrigin))],
 )
 
 

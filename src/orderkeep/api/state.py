@@ -13,8 +13,11 @@ from typing import Any, Final
 import msgspec
 from litestar import Response, get
 from litestar.handlers import HTTPRouteHandler
-from msgspec import Struct
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import Example
+from msgspec import Struct, convert
 
+from orderkeep.api.examples import STATE
 from orderkeep.api.fast_lane import FastLane
 from orderkeep.api.health import ApiHealth, ApiStatus
 from orderkeep.cache.read_through import ReadThrough
@@ -74,6 +77,14 @@ class ServiceState(Struct, frozen=True):
     settings: list[Setting]
 
 
+_STATE = ResponseSpec(
+    ServiceState,
+    generate_examples=False,
+    description="What is known",
+    examples=[Example(value=convert(STATE, ServiceState, strict=False))],
+)
+
+
 def state_route(
     health: ApiHealth, orders: ReadThrough, lane: FastLane, settings: Settings
 ) -> HTTPRouteHandler:
@@ -83,7 +94,13 @@ def state_route(
     in_force = _settings(settings)
     ingest = _Ingest(settings.ingest_health)
 
-    @get("/state", operation_id="state", summary="The state of the service, in one answer", tags=["health"])
+    @get(
+        "/state",
+        operation_id="state",
+        summary="The state of the service, in one answer",
+        tags=["health"],
+        responses={200: _STATE},
+    )
     async def state() -> Response[ServiceState]:
         (status, milliseconds), told = await asyncio.gather(_timed(health), ingest.ask())
         past_memory = {name: orders.reads[name] + lane.reads[name] for name in ("redis", "miss")}
