@@ -35,7 +35,7 @@ def key_proxy(url: str) -> Iterator[str]:
             elif self.command == "POST" and key != ADMIN:
                 self._answer(403, b'{"title":"Forbidden","status":403,"detail":"the key may only read"}', {})
             else:
-                answer = httpx.request(self.command, f"{url}{self.path}", timeout=60)
+                answer = client.request(self.command, self.path)
                 headers = {name: answer.headers[name] for name in _PASSED if name in answer.headers}
                 self._answer(answer.status_code, answer.content, headers)
 
@@ -47,6 +47,7 @@ def key_proxy(url: str) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
+    client = httpx.Client(base_url=url, timeout=60)
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -56,3 +57,4 @@ def key_proxy(url: str) -> Iterator[str]:
         server.shutdown()
         server.server_close()
         thread.join()
+        client.close()

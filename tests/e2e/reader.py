@@ -101,7 +101,7 @@ def assert_no_sideways_scroll(page: Page) -> None:
         """() => {
             const limit = document.documentElement.clientWidth;
             const out = [...document.querySelectorAll("main *, header *")]
-                .filter((each) => !each.closest("pre, .sides, svg, .unseen, [popover]"))
+                .filter((each) => !each.closest("pre, .sides, .canvas, svg, .unseen, [popover]"))
                 .filter((each) => each.getBoundingClientRect().right > limit + 1)
                 .map((each) => `${each.tagName}.${each.className} in ${each.parentElement.className}`);
             return { page: document.documentElement.scrollWidth - limit, out };

@@ -41,9 +41,22 @@ def views(service: Service) -> list[str]:
     ]
 
 
+def show(page: Page, address: str) -> None:
+    """Go to a view, and wait until it has something to show."""
+    page.goto(address)
+    expect(page.locator("main h1").first).to_be_visible()
+    expect(page.locator('[aria-busy="true"]')).to_have_count(0)
+    if address != "/#/live":
+        expect(page.locator("main :is(table, .card)").first).to_be_visible()
+
+
 def violations(page: Page) -> list[str]:
     """What axe-core finds wrong, in short."""
-    found = Axe().run(page, options={"runOnly": RULES}).response["violations"]
+    found = (
+        Axe()
+        .run(page, options={"runOnly": RULES, "resultTypes": ["violations"], "preload": False})
+        .response["violations"]
+    )
     return [
         f"{each['id']}: {node['html'][:160]} {node['failureSummary']}"
         for each in found
@@ -56,10 +69,7 @@ def test_axe_finds_nothing(browser_page: Page, views: list[str], words: Words) -
     """Every view, the search with its results, and the preferences, in both themes and languages."""
     found: dict[str, list[str]] = {}
     for address in views:
-        browser_page.goto("about:blank")
-        browser_page.goto(address)
-        expect(browser_page.locator("main h1").first).to_be_visible()
-        browser_page.wait_for_load_state("networkidle") if "live" not in address else None
+        show(browser_page, address)
         if "orders/" in address and browser_page.locator("details").count():
             browser_page.locator("details summary").click()
         found[address] = violations(browser_page)
@@ -79,9 +89,7 @@ def test_axe_finds_nothing(browser_page: Page, views: list[str], words: Words) -
 def test_no_view_scrolls_sideways(browser_page: Page, views: list[str]) -> None:
     """From a narrow phone to a wide screen, no view is wider than its window."""
     for address in views:
-        browser_page.goto("about:blank")
-        browser_page.goto(address)
-        expect(browser_page.locator("main h1").first).to_be_visible()
+        show(browser_page, address)
         for width in WIDTHS:
             browser_page.set_viewport_size({"width": width, "height": 800})
             assert_no_sideways_scroll(browser_page)

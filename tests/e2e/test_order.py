@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.e2e.conftest import LOOKS, Words
 from tests.e2e.reader import (
     MARKUP,
-    WIDTHS,
     assert_no_sideways_scroll,
     encode,
     make_item,
@@ -206,20 +204,20 @@ def test_wild_text_stays_in_its_place(service: Service, browser_page: Page, word
     assert article.get_by_role("table", name=words("field.items")).locator("tbody tr").count() == 1000
     assert article.get_by_text("item 997", exact=True).count() == 1
     assert article.get_by_text("طلب رقم واحد").first.get_attribute("dir") == "auto"
-    for width in WIDTHS:
+    for width in (320, 768, 1920):
         browser_page.set_viewport_size({"width": width, "height": 800})
         assert_no_sideways_scroll(browser_page)
 
 
-@pytest.mark.parametrize("value", ["👩‍👩‍👧‍👦", "\u202etxt.exe", "ﷺ" * 50, "Ж" * 256, ""])
-def test_odd_text_everywhere(service: Service, browser_page: Page, value: str) -> None:
+def test_odd_text_everywhere(service: Service, browser_page: Page) -> None:
     """Emoji, text that turns its direction, and nothing at all, in every text field of an order."""
-    order = make_order()
-    for part in (order, order["delivery"], order["payment"], order["items"][0]):
-        part.update({name: value for name, text in part.items() if isinstance(text, str)})
-    order |= {"order_uid": uuid.uuid4().hex, "date_created": "2021-11-26T06:22:19Z"}
-    uid = publish(service, order)
     browser_page.set_viewport_size({"width": 320, "height": 700})
-    browser_page.goto(f"/#/orders/{uid}")
-    shown_order(browser_page, uid)
-    assert_no_sideways_scroll(browser_page)
+    for value in ("👩‍👩‍👧‍👦", "\u202etxt.exe", "ﷺ" * 50, "Ж" * 256, ""):
+        order = make_order()
+        for part in (order, order["delivery"], order["payment"], order["items"][0]):
+            part.update({name: value for name, text in part.items() if isinstance(text, str)})
+        order |= {"order_uid": uuid.uuid4().hex, "date_created": "2021-11-26T06:22:19Z"}
+        uid = publish(service, order)
+        browser_page.goto(f"/#/orders/{uid}")
+        shown_order(browser_page, uid)
+        assert_no_sideways_scroll(browser_page)

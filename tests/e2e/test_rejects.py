@@ -5,7 +5,6 @@ import re
 from typing import Any
 
 import httpx
-import pytest
 from playwright.sync_api import Page, expect
 
 from orderkeep.order import MAX_DEPTH
@@ -77,14 +76,13 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_the_fault_is_marked(service: Service, browser_page: Page, fault: str) -> None:
+def test_the_fault_is_marked(service: Service, browser_page: Page) -> None:
     """Of a text, the very place at fault is marked."""
-    payload, marked = FAULTS[fault]
-    browser_page.goto(f"/#/rejects/{reject(service, payload)}")
-    expect(browser_page.locator(".payload mark").first).to_have_text(marked)
-    if fault == "missing field":
-        expect(browser_page.locator(".payload mark.missing")).to_have_text("bank is missing")
+    for fault, (payload, marked) in FAULTS.items():
+        browser_page.goto(f"/#/rejects/{reject(service, payload)}")
+        expect(browser_page.locator(".payload mark").first, fault).to_have_text(marked)
+        if fault == "missing field":
+            expect(browser_page.locator(".payload mark.missing")).to_have_text("bank is missing")
 
 
 def test_bytes_in_hex(service: Service, browser_page: Page, words: Words) -> None:

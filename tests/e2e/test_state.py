@@ -69,7 +69,6 @@ def test_the_database_is_away(
     expect(browser_page.locator(".overall")).to_have_text(words("level.green"), timeout=PATIENCE_MS)
 
 
-@LOOKS
 def test_the_api_is_away(
     service: Service, browser_page: Page, words: Words, expected_errors: list[str]
 ) -> None:
