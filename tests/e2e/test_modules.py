@@ -79,6 +79,9 @@ PERSONAL = [
     ("{'email': 'a@b.example'}", ["a@b.example"]),
     ('{"address":"say \\"hi\\", street 1"}', ['say \\"hi\\", street 1']),
     ('{"address": "cut off', ["cut off"]),
+    ('{"address": "O\'Neill street 1"}', ["O'Neill street 1"]),
+    ("{'address': 'the \"old\" mill'}", ['the "old" mill']),
+    ("<a@b.example>,c@d.example;@e @", ["a@b.example", "c@d.example"]),
     ("ask ada@example.com or +49 (30) 123-45-67", ["ada@example.com", "+49 (30) 123-45-67"]),
     ("1,000,805 bytes; the limit is 1,000,000", []),
     ('{"amount": 1234567890123, "order_uid": "b563feb7b2b84b6test"}', []),
@@ -93,6 +96,19 @@ def test_personal_data(page: Page, text: str, covered: list[str]) -> None:
     for one in covered:
         expected = expected.replace(one, "•" * len(one))
     assert masked == expected
+
+
+@pytest.mark.parametrize("letter", ["x", "@", "+1", '"address":"', "\\\\", " "])
+def test_long_texts_are_covered_in_time(page: Page, letter: str) -> None:
+    """A megabyte of anything is looked through in time that grows with it, and keeps its length."""
+    length = run(
+        page,
+        "base/mask.js",
+        "return m.maskedText(given[0].repeat(given[1])).length;",
+        letter,
+        10**6 // len(letter),
+    )
+    assert length == 10**6 // len(letter) * len(letter)
 
 
 SUMS: list[tuple[dict[str, int], list[dict[str, int]], Any]] = [

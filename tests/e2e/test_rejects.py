@@ -95,6 +95,20 @@ def test_bytes_in_hex(service: Service, browser_page: Page, words: Words) -> Non
     expect(browser_page.locator(".payload")).to_contain_text("6a 75 73 74 20 61 20 74 65 78 74")
 
 
+def test_a_large_payload(service: Service, browser_page: Page, words: Words) -> None:
+    """Of a message of a megabyte the beginning is shown, all of it on request, as text and in hex."""
+    (large,) = rejects_of(service, kind="too_large")
+    browser_page.goto(f"/#/rejects/{large['id']}")
+    for as_hex in (False, True):
+        if as_hex:
+            browser_page.get_by_role("button", name=words("payload.hex")).click()
+        shown = browser_page.locator(".payload").evaluate("block => block.textContent.length")
+        assert shown < 30_000
+        browser_page.get_by_role("button", name=words("payload.all")).click()
+        shown = browser_page.locator(".payload").evaluate("block => block.textContent.length")
+        assert shown > large["size"]
+
+
 def test_personal_data_is_covered(service: Service, browser_page: Page, words: Words) -> None:
     """Phone, e-mail and address of a reject are covered, as text and as bytes, until they are asked for."""
     secrets = ["+10000000000", "ada@example.com", "Example street 1"]

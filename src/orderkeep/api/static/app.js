@@ -1,7 +1,6 @@
 /** The page: what the address says is what is shown. */
 
 import { byId, fill, say } from "./base/dom.js";
-import { t } from "./base/language.js";
 import { preferences } from "./base/preferences.js";
 import { currentRoute } from "./base/route.js";
 import { showLive } from "./live/view.js";

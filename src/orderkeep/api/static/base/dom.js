@@ -19,7 +19,7 @@ export function element(tag, attributes = {}, ...children) {
     if (typeof value === "function") made.addEventListener(name.slice(2), /** @type {any} */ (value));
     else made.setAttribute(name, value === true ? "" : String(value));
   }
-  made.append(...present(children.flat()));
+  add(made, children.flat());
   return made;
 }
 
@@ -59,7 +59,9 @@ export function field(label, control) {
 
 /** @param {Element} place @param {...(Child|Child[])} children */
 export function fill(place, ...children) {
-  place.replaceChildren(...present(children.flat()));
+  const fragment = document.createDocumentFragment();
+  add(fragment, children.flat());
+  place.replaceChildren(fragment);
 }
 
 /** The element of the page with this id. @param {string} id */
@@ -78,9 +80,11 @@ export function say(place, text) {
   if (place.textContent !== text) place.textContent = text;
 }
 
-/** @param {Child[]} children @returns {(Node|string)[]} */
-function present(children) {
-  return children
-    .filter((child) => child !== null && child !== undefined && child !== false)
-    .map((child) => (child instanceof Node ? child : String(child)));
+// One by one: there may be more of them than a call takes arguments.
+/** @param {ParentNode} place @param {Child[]} children */
+function add(place, children) {
+  for (const child of children) {
+    if (child === null || child === undefined || child === false) continue;
+    place.append(child instanceof Node ? child : String(child));
+  }
 }

@@ -4,10 +4,10 @@
  * thinned for an order. Counts are exact whatever is thinned.
  */
 
-import { serverNow } from "../service/clock.js";
+import { serverTime } from "../service/clock.js";
 import { EventStream } from "../service/events.js";
 
-export const SECONDS = 120;
+const SECONDS = 120;
 const MOST_ORDERS = 200;
 const MOST_REJECTS = 100;
 const ORDERS_A_SECOND = 40;
@@ -16,6 +16,7 @@ const REJECTS_A_SECOND = 10;
 const MOST_KEYS = 5000;
 /** A tab that nobody looks at gives its connections back after this: a browser has six for each service. */
 const HIDDEN_MS = 30_000;
+const TELL_MS = 250;
 
 /** @typedef {{stored: number, rejected: number, delays: number[], isGap: boolean}} Second */
 
@@ -34,7 +35,7 @@ class Feed extends EventTarget {
   /** @type {Map<number, Second>} by the second since 1970, here */
   #seconds = new Map();
   #keys = new Set();
-  /** By the clock of the service. */
+  /** By our clock. */
   #openedAt = Infinity;
   #isTold = false;
   /** @type {AbortController|null} */
@@ -109,7 +110,7 @@ class Feed extends EventTarget {
     } else if (told === kind && !this.#isOlder(data, isCatchUp) && this.#isNew(kind === "stored" ? data.order_uid : data.id)) {
       this.counts[kind] += 1;
       if (!isCatchUp) second[kind] += 1;
-      if (kind === "stored" && !isCatchUp) second.delays.push(Math.max(0, serverNow() - Date.parse(data.received_at)));
+      if (kind === "stored" && !isCatchUp) second.delays.push(Math.max(0, serverTime() - Date.parse(data.received_at)));
       if (kind === "stored") keep(this.orders, data, MOST_ORDERS);
       else keep(this.rejects, data, MOST_REJECTS);
     }
@@ -119,7 +120,7 @@ class Feed extends EventTarget {
   // Who comes back is told again what was stored shortly before, also from before the page was opened.
   /** @param {any} data @param {boolean} isCatchUp */
   #isOlder(data, isCatchUp) {
-    return isCatchUp && Date.parse(data.received_at) < this.#openedAt;
+    return isCatchUp && Date.parse(data.received_at) < serverTime(this.#openedAt);
   }
 
   /** @param {string|number} key */
@@ -152,21 +153,21 @@ class Feed extends EventTarget {
   #noteState() {
     const isLive = this.state === "live";
     const last = this.#spans.at(-1);
-    if (isLive) this.#openedAt = Math.min(this.#openedAt, serverNow());
+    if (isLive) this.#openedAt = Math.min(this.#openedAt, Date.now());
     if (isLive && (last === undefined || last.to !== null)) this.#spans.push({ from: Date.now(), to: null });
     if (!isLive && last && last.to === null) last.to = Date.now();
     this.#spans = this.#spans.filter(({ to }) => to === null || to > Date.now() - 2000 * SECONDS);
     this.#tell();
   }
 
-  // However many events come, those who draw hear of it once a frame at most, and not while events are read.
+  // However many events come, those who draw hear of it four times a second.
   #tell() {
     if (this.#isTold) return;
     this.#isTold = true;
     setTimeout(() => {
       this.#isTold = false;
       this.dispatchEvent(new Event("change"));
-    }, 100);
+    }, TELL_MS);
   }
 }
 

@@ -1,7 +1,7 @@
 /** Figures of the last two minutes, from the seconds of the feed. */
 
 /** @param {number[]} values @param {number} share @returns {number|null} */
-export function percentile(values, share) {
+function percentile(values, share) {
   if (values.length === 0) return null;
   const ordered = values.toSorted((a, b) => a - b);
   return ordered[Math.floor(share * (ordered.length - 1))];
@@ -25,10 +25,10 @@ export function columns(seconds) {
 
 /**
  * The rate of the last seconds, and the delays in them.
- * @param {{at: number, second: import("./feed.js").Second}[]} seconds @param {number} latest
+ * @param {{at: number, second: import("./feed.js").Second}[]} seconds
  */
-export function latest(seconds, latest = 10) {
-  const heard = seconds.slice(-latest).map(({ second }) => second).filter((second) => !second.isGap);
+export function latest(seconds, count = 10) {
+  const heard = seconds.slice(-count).map(({ second }) => second).filter((second) => !second.isGap);
   const delays = heard.flatMap((second) => second.delays);
   const rate = (/** @type {"stored"|"rejected"} */ kind) =>
     heard.length ? heard.reduce((sum, second) => sum + second[kind], 0) / heard.length : null;

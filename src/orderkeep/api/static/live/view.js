@@ -13,7 +13,6 @@ import { Chart } from "./chart.js";
 import { feed } from "./feed.js";
 import { columns, latest } from "./figures.js";
 
-const DRAW_MS = 250;
 const CHART_MS = 1000;
 const STATE_MS = 5000;
 const ROWS = 50;
@@ -55,7 +54,7 @@ class LiveView {
 
   begin() {
     feed.attend(this.signal);
-    feed.addEventListener("change", () => this.#drawSoon(), { signal: this.signal });
+    feed.addEventListener("change", () => this.#draw(), { signal: this.signal });
     this.#drawPause();
     this.#draw();
     this.#drawCharts();
@@ -64,19 +63,7 @@ class LiveView {
     this.#keepState().catch(() => {});
   }
 
-  /** @type {ReturnType<typeof setTimeout>|null} */
-  #soon = null;
-
-  #drawSoon() {
-    if (this.#soon !== null || this.signal.aborted) return;
-    this.#soon = setTimeout(() => {
-      this.#soon = null;
-      this.#draw();
-    }, DRAW_MS);
-  }
-
   #draw() {
-    if (this.signal.aborted) return;
     const isPaused = this.#pausedAt !== null;
     this.#state.dataset.state = isPaused ? "paused" : feed.state;
     say(this.#state, isPaused ? t("pulse.paused") : stateWords());

@@ -10,7 +10,7 @@ import { isObject } from "../json/exact.js";
  * what the page calls them is in the texts, under `field.`.
  * @type {Record<string, string[]>}
  */
-export const KNOWN = {
+const KNOWN = {
   order: ["order_uid", "track_number", "entry", "delivery", "payment", "items", "locale", "internal_signature",
     "customer_id", "delivery_service", "shardkey", "sm_id", "date_created", "oof_shard"],
   delivery: ["name", "phone", "zip", "city", "address", "region", "email"],

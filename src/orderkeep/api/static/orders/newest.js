@@ -4,7 +4,7 @@ import { element, fill, say } from "../base/dom.js";
 import { t } from "../base/language.js";
 import { fetchOrders } from "../service/api.js";
 import { connection } from "../service/connection.js";
-import { Problem, Unreachable } from "../service/exchange.js";
+import { failure } from "../service/exchange.js";
 import { wordsFor } from "../shell/attempt.js";
 import { moreButton } from "../shell/more.js";
 import { orderRow, orderTable, withAddress } from "./list.js";
@@ -67,8 +67,7 @@ export class NewestOrders {
       if (this.#isFresh) this.#update(withAddress(lines));
     } catch (error) {
       if (this.signal.aborted) return;
-      if (!(error instanceof Problem || error instanceof Unreachable)) throw error;
-      this.#tell("down", wordsFor(error));
+      this.#tell("down", wordsFor(failure(error)));
     }
   }
 

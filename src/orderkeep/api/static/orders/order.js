@@ -7,7 +7,7 @@ import { rich, t } from "../base/language.js";
 import { address, isUid, orderAddress } from "../base/route.js";
 import { isObject, parseExactly } from "../json/exact.js";
 import { fetchOrder, fetchOrigin } from "../service/api.js";
-import { Problem, Unreachable } from "../service/exchange.js";
+import { Problem, failure } from "../service/exchange.js";
 import { attempt, failureCard } from "../shell/attempt.js";
 import { definitions, otherFields, pick, shown } from "./fields.js";
 import { itemsTable } from "./items.js";
@@ -93,7 +93,7 @@ async function tellOrigin(uid, place, signal) {
     fill(place, originWords(await fetchOrigin(uid, signal)));
   } catch (error) {
     if (signal.aborted) return;
-    if (!(error instanceof Problem || error instanceof Unreachable)) throw error;
+    failure(error);
     fill(place, t("origin.unknown"));
   }
 }

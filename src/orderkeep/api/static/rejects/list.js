@@ -12,7 +12,7 @@ import { periodFields, periodOf } from "../shell/period.js";
 import { replayed } from "./replay.js";
 
 const LIMIT = 25;
-export const KINDS = ["invalid", "not_json", "conflict", "not_utf8", "nul", "lone_surrogate", "too_deep", "too_large",
+const KINDS = ["invalid", "not_json", "conflict", "not_utf8", "nul", "lone_surrogate", "too_deep", "too_large",
   "empty", "tombstone", "database"];
 const COLUMNS = ["kind", "reason", "place", "received", "outcome"];
 

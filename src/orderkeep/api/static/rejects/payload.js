@@ -12,7 +12,7 @@ const ROW = 16;
 const ROWS_BEFORE = 8;
 const ROWS = 64;
 /** Characters that cannot be seen, or turn the direction of what is around them. */
-const UNSEEN = /[\0-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/;
+const UNSEEN = /([\0-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff])/;
 
 /** @typedef {{start: number, end: number, kind: "fault"|"personal"}} Mark */
 
@@ -101,21 +101,19 @@ function missing(name) {
 
 /** Characters that would not be seen, as what they are. @param {string} text @returns {(string|HTMLElement)[]} */
 function visible(text) {
-  return text.split(new RegExp(`(${UNSEEN.source})`)).filter((piece) => piece !== "").map((piece) =>
-    UNSEEN.test(piece) ? element("span", { class: "unseen-character" }, `U+${hexOf(piece.charCodeAt(0), 4)}`) : piece);
+  // Split at a group, every other piece is what it has found.
+  return text.split(UNSEEN).map((piece, at) =>
+    at % 2 ? element("span", { class: "unseen-character" }, `U+${hexOf(piece.charCodeAt(0), 4)}`) : piece);
 }
 
 /** @param {Uint8Array} bytes @param {number|null} fault @param {boolean} isMasked */
 function hexView(bytes, fault, isMasked) {
-  const latin = Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
-  const covered = isMasked ? personalPlaces(latin) : [];
-  const isCovered = (/** @type {number} */ at) => covered.some(([start, end]) => at >= start && at < end);
   const rows = Math.ceil(bytes.length / ROW);
+  const covered = isMasked ? coveredBytes(bytes) : new Uint8Array(bytes.length);
   const block = element("pre", { class: "payload hex", dir: "ltr", tabindex: "0", role: "region", "aria-label": t("payload.title") });
   const draw = (/** @type {number} */ from, /** @type {number} */ to) => {
-    const lines = [];
-    for (let row = from; row < to; row += 1) lines.push(...hexRow(bytes, row * ROW, fault, isCovered));
-    fill(block, ...lines);
+    const lines = Array.from({ length: to - from }, (_, at) => hexRow(bytes, (from + at) * ROW, fault, covered));
+    fill(block, joined(lines.flat()));
   };
   const from = Math.max(0, Math.floor((fault ?? 0) / ROW) - ROWS_BEFORE);
   const to = Math.min(rows, from + ROWS);
@@ -128,18 +126,50 @@ function hexView(bytes, fault, isMasked) {
   return place;
 }
 
-/** @param {Uint8Array} bytes @param {number} start @param {number|null} fault @param {(at: number) => boolean} isCovered */
-function hexRow(bytes, start, fault, isCovered) {
-  const codes = [];
-  const letters = [];
-  for (let at = start; at < start + ROW; at += 1) {
-    const byte = bytes[at];
-    const code = byte === undefined ? "  " : isCovered(at) ? "••" : hexOf(byte, 2);
-    const letter = byte === undefined ? "" : isCovered(at) ? "•" : byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : ".";
-    codes.push(at === fault ? element("mark", {}, code) : code, " ");
-    letters.push(at === fault ? element("mark", {}, letter) : letter);
+/** For each byte whether it is covered. @param {Uint8Array} bytes */
+function coveredBytes(bytes) {
+  const covered = new Uint8Array(bytes.length);
+  // windows-1252 has a character for each byte, so places in the text are places of bytes.
+  for (const [start, end] of personalPlaces(new TextDecoder("windows-1252").decode(bytes))) covered.fill(1, start, end);
+  return covered;
+}
+
+/**
+ * A line: the place, the bytes, and what they are in ASCII. One text where nothing is marked: a megabyte has
+ * 62,500 lines.
+ * @param {Uint8Array} bytes @param {number} start @param {number|null} fault @param {Uint8Array} covered
+ */
+function hexRow(bytes, start, fault, covered) {
+  const row = Array.from(bytes.subarray(start, start + ROW));
+  const codes = row.map((byte, at) => (covered[start + at] ? "••" : hexOf(byte, 2)));
+  const letters = row.map((byte, at) => (covered[start + at] ? "•" : byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : "."));
+  const gap = " ".repeat((ROW - row.length) * 3 + 2);
+  const mark = fault !== null && fault >= start && fault < start + row.length ? fault - start : null;
+  if (mark === null) return [`${hexOf(start, 8)}  ${codes.join(" ")}${gap}${letters.join("")}\n`];
+  return [`${hexOf(start, 8)}  `, ...around(codes, mark, " "), gap, ...around(letters, mark, ""), "\n"];
+}
+
+/** The same with the texts in a row as one. @param {(string|HTMLElement)[]} pieces */
+function joined(pieces) {
+  /** @type {(string|HTMLElement)[]} */
+  const found = [];
+  /** @type {string[]} */
+  let texts = [];
+  for (const piece of pieces) {
+    if (typeof piece === "string") texts.push(piece);
+    else {
+      found.push(texts.join(""), piece);
+      texts = [];
+    }
   }
-  return [element("span", { class: "offset" }, hexOf(start, 8)), "  ", ...codes, " ", ...letters, "\n"];
+  return [...found, texts.join("")];
+}
+
+/** @param {string[]} parts @param {number} at  of the one that is marked @param {string} between */
+function around(parts, at, between) {
+  const before = parts.slice(0, at).map((part) => part + between).join("");
+  const after = parts.slice(at + 1).map((part) => between + part).join("");
+  return [before, element("mark", {}, parts[at]), after];
 }
 
 /** @param {number} value @param {number} digits */

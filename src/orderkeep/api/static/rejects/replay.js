@@ -4,7 +4,7 @@ import { element } from "../base/dom.js";
 import { t } from "../base/language.js";
 import { orderAddress } from "../base/route.js";
 import { replay } from "../service/api.js";
-import { Problem, Unreachable } from "../service/exchange.js";
+import { Problem, failure } from "../service/exchange.js";
 import { wordsFor } from "../shell/attempt.js";
 
 /** @typedef {{words: string, level: string, detail: string, isRefused: boolean}} Outcome */
@@ -21,10 +21,10 @@ export async function replayed(id) {
     const { outcome, detail } = await replay(id);
     return { words: t(`replay.${outcome}`), level: levelOf(outcome), detail, isRefused: false };
   } catch (error) {
-    if (!(error instanceof Problem || error instanceof Unreachable)) throw error;
-    const isRefused = error instanceof Problem && [401, 403].includes(error.status);
-    const words = isRefused ? t("replay.not-allowed") : wordsFor(error);
-    return { words, level: "red", detail: error instanceof Problem ? error.detail : "", isRefused };
+    const failed = failure(error);
+    const isRefused = failed instanceof Problem && [401, 403].includes(failed.status);
+    const words = isRefused ? t("replay.not-allowed") : wordsFor(failed);
+    return { words, level: "red", detail: failed instanceof Problem ? failed.detail : "", isRefused };
   }
 }
 

@@ -10,7 +10,7 @@ export function noteClock(measured, within) {
   else [ahead, uncertainty] = [measured, within];
 }
 
-/** Milliseconds since 1970 by the server's clock. */
-export function serverNow() {
-  return Date.now() + ahead;
+/** By the server's clock, what it is now or was at a moment here; in milliseconds since 1970. */
+export function serverTime(here = Date.now()) {
+  return here + ahead;
 }

@@ -4,8 +4,8 @@
  */
 
 import { pause } from "../shell/attempt.js";
-import { serverNow } from "./clock.js";
-import { Problem, Unreachable, respond } from "./exchange.js";
+import { serverTime } from "./clock.js";
+import { Problem, Unreachable, failure, mayPass, respond } from "./exchange.js";
 
 /** The service writes at least every 15 seconds: after so long without anything the connection is dead. */
 const SILENT_MS = 40_000;
@@ -42,12 +42,11 @@ export class EventStream {
         this.tell("waiting", null);
       } catch (error) {
         if (signal.aborted) return;
-        if (!(error instanceof Problem || error instanceof Unreachable)) throw error;
-        const passes = error instanceof Unreachable || error.passes;
+        const failed = failure(error);
         // The place may be one that this service does not know: then what is new is better than nothing.
-        if (error instanceof Problem && error.status === 400 && this.#lastId) this.#lastId = "";
-        else if (!passes) return this.tell("refused", error);
-        this.tell("waiting", error);
+        if (failed instanceof Problem && failed.status === 400 && this.#lastId) this.#lastId = "";
+        else if (!mayPass(failed)) return this.tell("refused", failed);
+        this.tell("waiting", failed);
       }
       await pause(wait * (0.5 + Math.random()), signal).catch(() => {});
       wait = Math.min(wait * 2, LONGEST_WAIT_MS);
@@ -61,7 +60,7 @@ export class EventStream {
     const headers = { accept: "text/event-stream", ...(this.#lastId && { "last-event-id": this.#lastId }) };
     const response = await respond(this.path, { signal: both, headers });
     const parser = new Parser();
-    const connectedAt = serverNow();
+    const connectedAt = serverTime();
     let isCatchUp = this.#lastId !== "";
     let heard = false;
     let began = performance.now();

@@ -3,7 +3,7 @@
 import { connection } from "./connection.js";
 import { anotherKey, key } from "./key.js";
 
-export const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 10_000;
 
 /** Nothing answered, or not in time, or the answer broke off. Passes by itself. */
 export class Unreachable extends Error {}
@@ -22,6 +22,21 @@ export class Problem extends Error {
   get passes() {
     return [429, 502, 503, 504].includes(this.status);
   }
+}
+
+/**
+ * The error as one of the two; any other is a mistake of the page, and is thrown on.
+ * @param {unknown} error
+ * @returns {Problem|Unreachable}
+ */
+export function failure(error) {
+  if (error instanceof Problem || error instanceof Unreachable) return error;
+  throw error;
+}
+
+/** Whether asking again may help without the reader's doing. @param {Problem|Unreachable} error */
+export function mayPass(error) {
+  return error instanceof Unreachable || error.passes;
 }
 
 /**

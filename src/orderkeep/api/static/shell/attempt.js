@@ -2,7 +2,7 @@
 
 import { element, foreign, button } from "../base/dom.js";
 import { isText, t } from "../base/language.js";
-import { Problem, Unreachable } from "../service/exchange.js";
+import { Problem, Unreachable, failure, mayPass } from "../service/exchange.js";
 
 const AGAIN_MS = 2000;
 
@@ -21,11 +21,11 @@ export async function attempt(load, signal, tell) {
       return await load(signal);
     } catch (error) {
       signal.throwIfAborted();
-      if (!(error instanceof Problem || error instanceof Unreachable)) throw error;
-      const passes = error instanceof Unreachable || error.passes;
-      const kind = error instanceof Problem ? `${error.status} ${error.detail}` : "unreachable";
+      const failed = failure(error);
+      const passes = mayPass(failed);
+      const kind = failed instanceof Problem ? `${failed.status} ${failed.detail}` : "unreachable";
       // The same failure again is no news, least of all to somebody who has it read aloud.
-      if (kind !== before) tell(error, passes);
+      if (kind !== before) tell(failed, passes);
       before = kind;
       if (!passes) return null;
       await pause(AGAIN_MS, signal);

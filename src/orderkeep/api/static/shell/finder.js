@@ -7,7 +7,7 @@ import { preferences, slashSearches } from "../base/preferences.js";
 import { address, currentRoute, orderAddress } from "../base/route.js";
 import { firstOfEach } from "../orders/meanings.js";
 import { noteSearch, recentSearches } from "../orders/recent.js";
-import { Problem } from "../service/exchange.js";
+import { failure } from "../service/exchange.js";
 import { wordsFor } from "./attempt.js";
 
 const TYPING_MS = 150;
@@ -74,7 +74,7 @@ class Finder {
       if (!signal.aborted) this.#offer(text, groups);
     } catch (error) {
       if (signal.aborted) return;
-      this.#open([], wordsFor(/** @type {Problem} */ (error)));
+      this.#open([], wordsFor(failure(error)));
     }
   }
 

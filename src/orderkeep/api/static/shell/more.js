@@ -2,7 +2,7 @@
 
 import { button, element, fill } from "../base/dom.js";
 import { t } from "../base/language.js";
-import { Problem, Unreachable } from "../service/exchange.js";
+import { failure } from "../service/exchange.js";
 import { wordsFor } from "./attempt.js";
 
 /**
@@ -23,7 +23,7 @@ export function moreButton(next, load, append) {
       append(page.lines);
       draw(page.next);
     } catch (error) {
-      if (error instanceof Problem || error instanceof Unreachable) draw(at, wordsFor(error));
+      draw(at, wordsFor(failure(error)));
     }
   };
   draw(next);

@@ -4,9 +4,9 @@ import { element, fill, foreign, say } from "../base/dom.js";
 import { ago, clock, duration, moment, number, plain, share, size } from "../base/format.js";
 import { t } from "../base/language.js";
 import { fetchState } from "../service/api.js";
-import { noteClock, serverNow } from "../service/clock.js";
+import { noteClock, serverTime } from "../service/clock.js";
 import { connection } from "../service/connection.js";
-import { Problem, Unreachable } from "../service/exchange.js";
+import { failure } from "../service/exchange.js";
 import { failureCard, wordsFor } from "../shell/attempt.js";
 import { definitions } from "../orders/fields.js";
 import { levelOf, verdict } from "./verdict.js";
@@ -58,10 +58,10 @@ class StateView {
       this.#draw(state);
     } catch (error) {
       if (signal.aborted) return;
-      if (!(error instanceof Problem || error instanceof Unreachable)) throw error;
+      const failed = failure(error);
       // What was shown stays, with the time that it is of.
-      this.#tellOverall("red", [wordsFor(error)]);
-      if (!this.#isShown) fill(this.#parts, failureCard(error, true));
+      this.#tellOverall("red", [wordsFor(failed)]);
+      if (!this.#isShown) fill(this.#parts, failureCard(failed, true));
     }
   }
 
@@ -147,7 +147,7 @@ function sourceCard({ health }) {
     cell("topic", foreign(`${each.topic} (${each.kind})`)), cell("group", foreign(each.consumer_group)),
     cell("partition", String(each.partition)), cell("next", number(each.next_position)),
     cell("lag", each.lag === null ? "?" : number(each.lag)),
-    cell("updated", element("time", { datetime: each.updated_at, title: moment(each.updated_at) }, ago(each.updated_at, serverNow())))));
+    cell("updated", element("time", { datetime: each.updated_at, title: moment(each.updated_at) }, ago(each.updated_at, serverTime())))));
   return element("section", { class: "card flush" }, element("h2", { id: "source-title" }, t("state.lag-title")),
     rows.length ? element("table", { class: "list partitions", "aria-labelledby": "source-title" },
       element("thead", {}, element("tr", {}, ...columns.map((name) => element("th", { scope: "col", class: name }, t(`partitions.${name}`))))),
