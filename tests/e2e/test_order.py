@@ -3,12 +3,15 @@
 import json
 import re
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 from playwright.sync_api import Browser, Page, expect
 
+from orderkeep.embedded import RedisServer
 from tests.e2e.conftest import LOOKS, Words
 from tests.e2e.reader import (
     MARKUP,
@@ -19,7 +22,7 @@ from tests.e2e.reader import (
     publish,
     shown_order,
 )
-from tests.service import Process, Service
+from tests.service import Process, Service, wait_until
 
 MONEY = {"en": ("$1,817", "$317"), "ru": ("1 817 $", "317 $")}
 CREATED = {"en": "Nov 26, 2021, 07:22:19 AM GMT+1", "ru": "26 нояб. 2021 г., 07:22:19 GMT+1"}  # noqa: RUF001 - in Russian
@@ -60,17 +63,40 @@ def test_where_it_came_from(service: Service, browser_page: Page) -> None:
     expect(words).to_contain_text("over HTTP")
 
 
+@contextmanager
+def another_api(service: Service, **settings: str) -> Iterator[str]:
+    """The address of one more process of the API, with these settings."""
+    env = {**service.env, **{f"ORDERKEEP_{name}": value for name, value in settings.items()}}
+    process = Process(service.folder, "another-api", ["api", "--http-port=0"], env)
+    try:
+        yield process.start()["address"]
+    finally:
+        assert process.stop() == 0
+
+
 def test_the_database_is_named(service: Service, chromium: Browser) -> None:
     """An order that is not in memory is said to come from the database."""
     uid = publish(service, make_order())
-    env = {**service.env, "ORDERKEEP_CACHE_MAX_BYTES": "0"}
-    without_cache = Process(service.folder, "without-cache", ["api", "--http-port=0"], env)
-    url = without_cache.start()["address"]
-    with chromium.new_context(locale="en-US") as context:
+    with another_api(service, CACHE_MAX_BYTES="0") as url, chromium.new_context(locale="en-US") as context:
         page = context.new_page()
         page.goto(f"{url}/#/orders/{uid}")
         expect(page.locator('.tag[data-source="database"]')).to_contain_text("from the database in")
-    assert without_cache.stop() == 0
+
+
+def test_redis_is_named(service: Service, redis: RedisServer, chromium: Browser) -> None:
+    """An order that Redis had is said to come from there, and the state has Redis as a part."""
+    uid = publish(service, make_order())
+    with (
+        another_api(service, CACHE="redis", REDIS_URL=redis.url, REDIS_DEADLINE_SECONDS="5") as url,
+        chromium.new_context(locale="en-US") as context,
+    ):
+        answers = f"{url}/orders/{uid}"
+        wait_until(lambda: httpx.get(answers).headers["x-orderkeep-cache"] == "redis", "Redis has it")
+        page = context.new_page()
+        page.goto(f"{url}/#/orders/{uid}")
+        expect(page.locator('.tag[data-source="redis"]')).to_contain_text("from Redis in")
+        page.goto(f"{url}/#/state")
+        expect(page.locator('[data-part="redis"]')).to_have_attribute("data-level", "green")
 
 
 @LOOKS

@@ -133,7 +133,7 @@ STATE: Final[dict[str, Any]] = {
     "process": {"pid": 4711, "started_at": "2026-11-21T08:54:51.270312Z", "processes": 1},
     "health": READY,
     "database_milliseconds": 1.204,
-    "reads": {"fast_lane": 981, "cache": 12, "database": 7},
+    "reads": {"fast_lane": 981, "cache": 12, "redis": 0, "database": 7},
     "ingest_processes": [
         {
             "url": "http://127.0.0.1:8081",

@@ -112,10 +112,7 @@ function orderPath(uid) {
   return `/orders/${encodeURIComponent(uid)}`;
 }
 
-// `hit` is an answer from memory; a cache beside the process names itself behind it.
 /** @param {string|null} header */
 function sourceOf(header) {
-  if (header === null) return null;
-  if (/redis|valkey/i.test(header)) return "redis";
-  return { hit: "memory", miss: "database" }[header] ?? null;
+  return { hit: "memory", redis: "redis", miss: "database" }[header ?? ""] ?? null;
 }

@@ -12,7 +12,7 @@ const SLOW_DATABASE_MS = 1000;
 
 /** @param {any} state  the answer of `GET /state` @returns {Finding[]} one for each part */
 export function verdict(state) {
-  return [database(state), cache(state), ingest(state), lag(state)];
+  return [database(state), cache(state), ...redis(state), ingest(state), lag(state)];
 }
 
 /** The worst of them; what is not known is no alarm. @param {Finding[]} findings @returns {Level} */
@@ -33,6 +33,13 @@ function cache({ health: { restore } }) {
   if (!restore.following) return { part: "cache", level: "yellow", key: "state.cache-not-following" };
   if (restore.restoring) return { part: "cache", level: "yellow", key: "state.cache-restoring", values: { count: restore.restored } };
   return { part: "cache", level: "green", key: "state.cache-well" };
+}
+
+/** Only where there is one. @param {any} state @returns {Finding[]} */
+function redis({ health }) {
+  if (!health.redis) return [];
+  const isWell = health.redis.status === "ok";
+  return [{ part: "redis", level: isWell ? "green" : "yellow", key: isWell ? "state.redis-well" : "state.redis-away" }];
 }
 
 /** @param {any} state @returns {Finding} */

@@ -102,14 +102,15 @@ function partCard({ part, level, key, values }, state) {
 function figuresOf(part, state) {
   const { health, reads } = state;
   if (part === "database") {
-    const { orders, detail } = health.database;
+    const { orders } = health.database;
     return [
       [t("state.orders"), orders === null ? undefined : `≈ ${number(orders)}`],
       [t("state.answers-in"), duration(state.database_milliseconds)],
-      ...(detail ? [/** @type {[string, any]} */ ([t("state.detail"), foreign(detail, { lang: "en" })])] : []),
+      ...detail(health.database.detail),
     ];
   }
   if (part === "cache") return cacheFigures(health.cache, reads);
+  if (part === "redis") return redisFigures(health.redis, reads);
   if (part === "ingest") return state.ingest_processes.flatMap(ingestFigures);
   const total = health.ingest.reduce((/** @type {number} */ sum, /** @type {any} */ each) => sum + (each.lag ?? 0), 0);
   return [[t("state.waiting"), number(total)], [t("state.partitions"), number(health.ingest.length)]];
@@ -118,7 +119,7 @@ function figuresOf(part, state) {
 /** @param {any} cache @param {any} reads @returns {[string, any][]} */
 function cacheFigures(cache, reads) {
   const hits = reads.fast_lane + reads.cache;
-  const total = hits + reads.database;
+  const total = hits + reads.redis + reads.database;
   const isByNumber = cache.max_orders !== null;
   const fillShare = isByNumber ? cache.entries / cache.max_orders : cache.bytes / Math.max(1, cache.max_bytes);
   return [
@@ -129,9 +130,24 @@ function cacheFigures(cache, reads) {
   ];
 }
 
+/** Of what was not in memory. @param {any} redis @param {any} reads @returns {[string, any][]} */
+function redisFigures(redis, reads) {
+  const total = reads.redis + reads.database;
+  return [
+    [t("state.hits"), total ? meter(reads.redis / total, t("state.of-reads", { count: total })) : undefined],
+    [t("state.fills"), t(redis.fills ? "yes" : "no")],
+    ...detail(redis.detail),
+  ];
+}
+
+/** What a part says of itself, if it does. @param {string|null} words @returns {[string, any][]} */
+function detail(words) {
+  return words ? [[t("state.detail"), foreign(words, { lang: "en" })]] : [];
+}
+
 /** @param {any} process @returns {[string, any][]} */
-function ingestFigures({ url, status, detail }) {
-  if (status === null) return [[url, foreign(detail ?? "", { lang: "en" })]];
+function ingestFigures({ url, status, detail: why }) {
+  if (status === null) return [[url, foreign(why ?? "", { lang: "en" })]];
   const outcomes = Object.entries(status.outcomes).filter(([, count]) => Number(count) > 0);
   return [
     [t("state.consumed"), number(status.consumed)],
