@@ -5,7 +5,7 @@ VENV := .venv
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test chaos lint bench run lock docs clean
+.PHONY: help install demo test chaos lint bench run lock docs recording clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 12
@@ -50,6 +50,10 @@ bench: $(VENV)/.installed ## Measure the service beside its limits
 docs: $(VENV)/.installed ## Write .env.example and docs/settings.md from the settings' module
 	cd docs && env -i PATH="$$PATH" ../$(VENV)/bin/orderkeep config --format env > ../.env.example
 	cd docs && env -i PATH="$$PATH" ../$(VENV)/bin/orderkeep config --format markdown > settings.md
+
+recording: $(VENV)/.installed-dev ## Record the page, and take its pictures: docs/walkthrough.gif, docs/page*.png
+	@sh tests/install-browser
+	$(VENV)/bin/python -m tests.e2e.recording docs
 
 LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links --extra embedded --extra redis --group build pyproject.toml

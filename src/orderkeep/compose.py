@@ -20,12 +20,14 @@ from orderkeep.api.event_feed import Feed
 from orderkeep.api.events import event_route
 from orderkeep.api.fast_lane import FastLane
 from orderkeep.api.guard import AllowedHosts, is_loopback
-from orderkeep.api.health import api_health_routes, ingest_health_routes
+from orderkeep.api.health import ApiHealth, api_health_routes, ingest_health_routes
 from orderkeep.api.orders import order_routes
+from orderkeep.api.origin import origin_route
 from orderkeep.api.page import page_routes
 from orderkeep.api.posting import posting_route
 from orderkeep.api.rejects import reject_routes
 from orderkeep.api.server import address, listen, serve
+from orderkeep.api.state import state_route
 from orderkeep.brokers import dead_letters_of, make_publisher, source_of
 from orderkeep.cache.read_through import ReadThrough
 from orderkeep.cache.redis import RedisCache
@@ -130,10 +132,13 @@ async def run_api(settings: Settings, listener: socket.socket | None = None) -> 
     warmer = Warmer(newcomers, [cache, redis] if redis else [cache], [feed])
     hosts = _hosts(settings)
     lane = FastLane(cache, orders.ask, hosts.allow)
+    health = ApiHealth(lists, cache, redis, warmer)
     routes = [
         *order_routes(orders, lists),
+        origin_route(lists),
         posting_route(intake, cache),
-        *api_health_routes(lists, cache, redis, warmer, orders, lane, feed, metrics),
+        *api_health_routes(health, cache, redis, warmer, orders, lane, feed, metrics),
+        state_route(health, orders, lane, settings),
         *reject_routes(rejects, replayer),
         event_route(feed),
         asyncapi_route(

@@ -111,6 +111,11 @@ class Settings(BaseSettings):
     ingest_port: Port = Field(
         8081, description="Port of ingest's own health and metrics; 0 takes a free one."
     )
+    ingest_urls: str = Field(
+        "",
+        description="Where the API asks each ingest process how it is, for the page, comma-separated: "
+        "such as http://127.0.0.1:8081. Default: INGEST_HOST and INGEST_PORT.",
+    )
     shutdown_seconds: float = Field(
         20.0, gt=0, description="Seconds to finish what is in flight when asked to stop."
     )
@@ -211,6 +216,21 @@ class Settings(BaseSettings):
             return json.loads(value) if isinstance(value, str) else value
         except ValueError:
             raise ValueError('a JSON object like {"security.protocol": "ssl"} is expected') from None
+
+    @field_validator("ingest_urls")
+    @classmethod
+    def _is_http_url(cls, value: str) -> str:
+        if any(part.strip() and not part.strip().startswith("http://") for part in value.split(",")):
+            raise ValueError("URLs like http://host:8081 are expected, comma-separated")
+        return value
+
+    @property
+    def ingest_health(self) -> list[str]:
+        """The URLs of the health of each ingest process that is known; empty when its port is not."""
+        if self.ingest_urls:
+            return [part.strip().rstrip("/") for part in self.ingest_urls.split(",") if part.strip()]
+        host = f"[{self.ingest_host}]" if ":" in self.ingest_host else self.ingest_host
+        return [f"http://{host}:{self.ingest_port}"] if self.ingest_port else []
 
     @property
     def group(self) -> str:

@@ -8,9 +8,10 @@ from itertools import pairwise
 
 import pytest
 
+from orderkeep.ingest.prepare import accept
 from orderkeep.storage.events import EventKind, Notice
 from orderkeep.storage.rejects import RejectFilter
-from orderkeep.storage.store import OrderReader, OrderWriter, Position
+from orderkeep.storage.store import OrderReader, OrderWriter, Position, SourceIdentity
 from tests.contract.stores import Stores
 from tests.orders import batch, message, order, orders_batch
 
@@ -110,6 +111,20 @@ async def test_summary(writer: OrderWriter, reader: OrderReader) -> None:
     (line,) = await reader.page(1)
     assert (line.order_uid, line.track_number, line.customer_id) == ("a", "Ж", "c")
     assert line.date_created == datetime(2021, 11, 26, 3, 22, 19, 123456, tzinfo=UTC)
+
+
+async def test_order_origin(writer: OrderWriter, reader: OrderReader) -> None:
+    """An order has the place of the message that it came in; one that came in none has no place."""
+    await writer.write(batch([message(order("a"), 7, partition=3)]))
+    await writer.add(SourceIdentity("http", "orders", ""), [accept(message(order("posted"), 0))])
+    found, posted = await reader.order_origin("a"), await reader.order_origin("posted")
+    assert found is not None
+    assert (found.source, found.topic, found.partition, found.position) == ("test", "orders", 3, 7)
+    (row,) = await reader.orders(["a"])
+    assert found.received_at == row.received_at
+    assert posted is not None
+    assert (posted.source, posted.partition, posted.position) == ("http", None, None)
+    assert await reader.order_origin("missing") is None
 
 
 async def test_ingest_progress(writer: OrderWriter, reader: OrderReader) -> None:

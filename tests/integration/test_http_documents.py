@@ -18,6 +18,8 @@ ROUTES = {
     "/order/{uid}",
     "/order/order",
     "/orders",
+    "/orders/{uid}/origin",
+    "/state",
     "/events",
     "/health/live",
     "/health/ready",
@@ -136,7 +138,8 @@ def test_page_names_no_other_host(client: httpx.Client) -> None:
     while waiting:
         where = waiting.pop()
         seen.add(where)
-        text = client.get(where).text
+        # The comment that names a library, its home among it, belongs to its licence.
+        text = re.sub(r"\A/\*!.*?\*/", "", client.get(where).text, flags=re.DOTALL)
         hosts = {urlsplit(each).hostname or "" for each in re.findall(r"https?://[^\s\"'<>`)]+", text)}
         assert {host.removeprefix("www.") for host in hosts} <= OWN_NAMES, where
         names = re.findall(

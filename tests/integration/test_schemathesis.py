@@ -53,6 +53,7 @@ OPERATIONS = [
     "HEAD /order/{uid}",
     "GET /order/order",
     "HEAD /order/order",
+    "GET /orders/{uid}/origin",
     "GET /orders",
     "POST /orders",
     "GET /rejects",
@@ -60,6 +61,7 @@ OPERATIONS = [
     "POST /rejects/{reject_id}/replay",
     "GET /health/live",
     "GET /health/ready",
+    "GET /state",
     "GET /metrics",
 ]
 ENDLESS = "GET /events"
@@ -93,4 +95,4 @@ def test_as_described(
         ask()
     except Unsatisfiable:
         assert mode == schemathesis.GenerationMode.NEGATIVE  # where nothing is asked, nothing can be wrong
-        assert label in ("GET /health/live", "GET /health/ready", "GET /metrics")
+        assert label in ("GET /health/live", "GET /health/ready", "GET /state", "GET /metrics")

@@ -54,6 +54,26 @@ def test_precedence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load({"http_port": None}).http_port == 2222
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, ["http://127.0.0.1:8081"]),
+        ({"ingest_port": 0}, []),
+        ({"ingest_host": "::1", "ingest_port": 9}, ["http://[::1]:9"]),
+        ({"ingest_urls": " http://a:1/, http://b:2 "}, ["http://a:1", "http://b:2"]),
+    ],
+)
+def test_where_ingest_is_asked(given: dict[str, object], expected: list[str]) -> None:
+    """Ingest is asked where it is said to be, else where it listens, if its port is known."""
+    assert load(given).ingest_health == expected
+
+
+def test_ingest_is_asked_over_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is no address of HTTP is refused at the start."""
+    monkeypatch.setenv("ORDERKEEP_INGEST_URLS", "file:///etc/passwd")
+    assert "ORDERKEEP_INGEST_URLS" in refusal()
+
+
 def test_names_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
     """The case of a variable's name does not matter."""
     monkeypatch.setenv("orderkeep_kafka_topic", "parcels")

@@ -127,11 +127,44 @@ READY: Final[dict[str, Any]] = {
     ],
 }
 
+STATE: Final[dict[str, Any]] = {
+    "now": "2026-11-21T08:55:24.107312Z",
+    "versions": {"python": "3.11.7", "orderkeep": "0.1.0"},
+    "process": {"pid": 4711, "started_at": "2026-11-21T08:54:51.270312Z", "processes": 1},
+    "health": READY,
+    "database_milliseconds": 1.204,
+    "reads": {"fast_lane": 981, "cache": 12, "redis": 0, "database": 7},
+    "ingest_processes": [
+        {
+            "url": "http://127.0.0.1:8081",
+            "status": {
+                "consumed": 1_038,
+                "outcomes": {"stored": 1_031, "rejected": 7},
+                "lag": {"0": 0},
+                "trouble": None,
+                "commit_delay": {"p50": 9.642, "p99": 31.118},
+                "batch_write": {"p50": 4.814, "p99": 24.58},
+            },
+            "detail": None,
+        }
+    ],
+    "settings": [{"name": "ORDERKEEP_HTTP_PORT", "value": 8080, "changed": False}],
+}
+
 METRICS: Final = """\
 # HELP orderkeep_cache_entries Orders in the cache.
 # TYPE orderkeep_cache_entries gauge
 orderkeep_cache_entries 4239.0
 """
+
+ORIGIN: Final[dict[str, Any]] = {
+    "order_uid": ORDER["order_uid"],
+    "received_at": "2026-11-21T09:14:42.506386Z",
+    "source": "kafka",
+    "topic": "orders",
+    "partition": 0,
+    "position": 16,
+}
 
 EVENTS: Final = """\
 retry: 1000

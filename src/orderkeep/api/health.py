@@ -83,8 +83,28 @@ async def live() -> Live:
     return Live()
 
 
+class ApiHealth:
+    """What one process of the API can do now; the database is asked once, however many want to know."""
+
+    def __init__(
+        self, reader: OrderReader, cache: BoundedCache, redis: RedisCache | None, warmer: Warmer
+    ) -> None:
+        self._asked = _Database(reader)
+        self._cache = cache
+        self._redis = redis
+        self._warmer = warmer
+
+    async def status(self) -> ApiStatus:
+        database, ingest = await self._asked.ask()
+        shared = self._redis.status() if self._redis else None
+        restore = self._warmer.status
+        well = database.status == "ok" and restore.following and (not shared or shared.status == "ok")
+        status: Literal["ok", "degraded"] = "ok" if well else "degraded"
+        return ApiStatus(status, database, self._cache.statistics(), shared, restore, ingest)
+
+
 def api_health_routes(
-    reader: OrderReader,
+    health: ApiHealth,
     cache: BoundedCache,
     redis: RedisCache | None,
     warmer: Warmer,
@@ -94,7 +114,6 @@ def api_health_routes(
     metrics: Metrics,
 ) -> list[HTTPRouteHandler]:
     """The handlers, bound to what they tell of."""
-    asked = _Database(reader)
 
     @get(
         "/health/ready",
@@ -104,11 +123,7 @@ def api_health_routes(
         responses={200: _READY},
     )
     async def ready() -> ApiStatus:
-        database, ingest = await asked.ask()
-        shared = redis.status() if redis else None
-        well = database.status == "ok" and warmer.status.following and (not shared or shared.status == "ok")
-        status: Literal["ok", "degraded"] = "ok" if well else "degraded"
-        return ApiStatus(status, database, cache.statistics(), shared, warmer.status, ingest)
+        return await health.status()
 
     @get("/metrics", **_METRICS)
     async def show_metrics() -> Response[bytes]:

@@ -86,12 +86,12 @@ class _Run:
     """One run, with the servers up."""
 
     def __init__(self, settings: Settings, demo: Demo, console: Console, listener: socket.socket) -> None:
-        self._settings = settings
         self._demo = demo
         self._console = console
         self._url = address(listener)
         health = listen("127.0.0.1", 0, setting="ORDERKEEP_INGEST_PORT")
         self._ingest_url = address(health)
+        self._settings = settings.model_copy(update={"ingest_urls": self._ingest_url})
         self._api = self._service("api", listener)
         self._ingest = self._service("ingest", health)
         self._traffic = Traffic(settings, self._url, rate=demo.rate, bad=demo.bad)

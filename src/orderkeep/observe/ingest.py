@@ -1,8 +1,9 @@
 """What ingest tells of itself: metrics, log lines, and a summary for its health page."""
 
 import time
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 import structlog
 from msgspec import Struct, field
@@ -14,13 +15,29 @@ from orderkeep.storage.store import Outcome
 log = structlog.get_logger()
 
 
+_LATEST: Final = 500
+
+
+class Percentiles(Struct, frozen=True):
+    """In milliseconds, of the latest 500 batches."""
+
+    p50: float
+    p99: float
+
+
 class IngestStatus(Struct):
-    """Since the process started. `lag`: messages, by partition; `trouble`: the latest error, if it lasts."""
+    """Since the process started. `lag`: messages, by partition; `trouble`: the latest error, if it lasts.
+
+    `commit_delay`: from the broker's timestamp of a batch's last message to its commit; `batch_write`: from
+    the start of decoding a batch to its commit.
+    """
 
     consumed: int = 0
     outcomes: dict[Outcome, int] = field(default_factory=dict)
     lag: dict[int, int] = field(default_factory=dict)
     trouble: str | None = None
+    commit_delay: Percentiles | None = None
+    batch_write: Percentiles | None = None
 
 
 class IngestObserver:
@@ -28,31 +45,49 @@ class IngestObserver:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        self.status = IngestStatus()
+        self._status = IngestStatus()
+        self._delays: deque[float] = deque(maxlen=_LATEST)
+        self._writes: deque[float] = deque(maxlen=_LATEST)
+
+    @property
+    def status(self) -> IngestStatus:
+        self._status.commit_delay = _percentiles(self._delays)
+        self._status.batch_write = _percentiles(self._writes)
+        return self._status
 
     def fetched(self, fetched: Fetched) -> None:
-        self.status.consumed += len(fetched.messages)
+        self._status.consumed += len(fetched.messages)
         self._metrics.add("orderkeep_consumed_messages_total", len(fetched.messages))
         self._metrics.observe("orderkeep_batch_messages", len(fetched.messages))
         for partition, span in fetched.spans.items():
             if span.end is not None:
-                self.status.lag[partition] = max(0, span.end - span.next)
-                self._metrics.set("orderkeep_lag_messages", self.status.lag[partition], str(partition))
+                self._status.lag[partition] = max(0, span.end - span.next)
+                self._metrics.set("orderkeep_lag_messages", self._status.lag[partition], str(partition))
 
     def committed(self, fetched: Fetched, outcomes: Mapping[Outcome, int], seconds: float) -> None:
-        self.status.trouble = None
-        self.status.outcomes = dict(Counter(self.status.outcomes) + Counter(outcomes))
+        self._status.trouble = None
+        self._status.outcomes = dict(Counter(self._status.outcomes) + Counter(outcomes))
+        self._writes.append(seconds)
         self._metrics.observe("orderkeep_batch_write_seconds", seconds)
         for outcome, count in outcomes.items():
             self._metrics.add("orderkeep_outcomes_total", count, outcome)
         timestamp = fetched.messages[-1].timestamp_ms if fetched.messages else 0
         if timestamp > 0:
-            self._metrics.observe("orderkeep_commit_delay_seconds", max(0.0, time.time() - timestamp / 1000))
+            self._delays.append(max(0.0, time.time() - timestamp / 1000))
+            self._metrics.observe("orderkeep_commit_delay_seconds", self._delays[-1])
         kept_aside = {name: outcomes[name] for name in ("rejected", "conflict") if outcomes.get(name)}
         if kept_aside:
             log.info("messages_rejected", topic=fetched.source.topic, **kept_aside)
 
     def retried(self, error: Exception, seconds: float) -> None:
-        self.status.trouble = str(error)
+        self._status.trouble = str(error)
         self._metrics.add("orderkeep_retries_total", 1, type(error).__name__)
         log.warning("write_retried", error=str(error), again_in=round(seconds, 2))
+
+
+def _percentiles(seconds: Iterable[float]) -> Percentiles | None:
+    ordered = sorted(seconds)
+    if not ordered:
+        return None
+    p50, p99 = (ordered[int(share * (len(ordered) - 1))] for share in (0.5, 0.99))
+    return Percentiles(round(p50 * 1000, 3), round(p99 * 1000, 3))

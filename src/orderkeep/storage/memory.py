@@ -16,6 +16,7 @@ from orderkeep.storage.store import (
     Batch,
     Gap,
     Message,
+    OrderOrigin,
     Outcome,
     PartitionProgress,
     Position,
@@ -100,6 +101,12 @@ class MemoryStore:
     def origin(self, uid: str) -> Origin:
         """Where the order came from: without partition and position when it came from no broker."""
         return self._orders[uid][1]
+
+    async def order_origin(self, uid: str) -> OrderOrigin | None:
+        if uid not in self._orders:
+            return None
+        _, (source, partition, position), received_at = self._orders[uid]
+        return OrderOrigin(uid, received_at, source.kind, source.topic, partition, position)
 
     async def page(
         self, limit: int, after: Place | None = None, wanted: OrderFilter = ALL_ORDERS

@@ -18,7 +18,7 @@ from orderkeep.storage.postgres_errors import translated
 from orderkeep.storage.postgres_hosts import Role
 from orderkeep.storage.queries import QUERIES
 from orderkeep.storage.search import ALL_ORDERS, OrderFilter, OrderSummary, Place
-from orderkeep.storage.store import PartitionProgress, StoredOrder
+from orderkeep.storage.store import OrderOrigin, PartitionProgress, StoredOrder
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -54,10 +54,8 @@ class PostgresReader:
         )
 
     async def order(self, uid: str) -> StoredOrder | None:
-        rows, final = await self._fetch(QUERIES["order_by_uid"], uid)
-        if not rows and not final:
-            rows = await self._fetch_from(self._primary, QUERIES["order_by_uid"], uid)
-        return StoredOrder(*rows[0]) if rows else None
+        row = await self._one(QUERIES["order_by_uid"], uid)
+        return StoredOrder(*row) if row else None
 
     async def orders(self, uids: Sequence[str]) -> list[StoredOrder]:
         rows, final = await self._fetch(QUERIES["orders_by_uids"], uids)
@@ -67,6 +65,10 @@ class PostgresReader:
             rows = await self._fetch_from(self._primary, QUERIES["orders_by_uids"], list(missing))
             found += [StoredOrder(*row) for row in rows]
         return found
+
+    async def order_origin(self, uid: str) -> OrderOrigin | None:
+        row = await self._one(QUERIES["order_origin"], uid)
+        return OrderOrigin(*row) if row else None
 
     async def page(
         self, limit: int, after: Place | None = None, wanted: OrderFilter = ALL_ORDERS
@@ -125,6 +127,13 @@ class PostgresReader:
     async def close(self) -> None:
         await self._near.close()
         await self._primary.close()
+
+    async def _one(self, query: str, uid: str) -> "Record | None":
+        """The row of an order, which only the primary can say is not there."""
+        rows, final = await self._fetch(query, uid)
+        if not rows and not final:
+            rows = await self._fetch_from(self._primary, query, uid)
+        return rows[0] if rows else None
 
     async def _fetch(self, query: str, *arguments: object) -> "tuple[list[Record], bool]":
         """The rows, and whether they are all that the primary has."""

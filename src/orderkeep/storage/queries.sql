@@ -186,6 +186,12 @@ select order_uid, payload, received_at from orders where order_uid = $1;
 -- name: orders_by_uids
 select order_uid, payload, received_at from orders where order_uid = any($1::text[]);
 
+-- name: order_origin
+select order_uid, received_at, kind, topic, partition, position
+from orders
+join sources on sources.id = orders.source
+where order_uid = $1;
+
 -- name: newest_orders
 -- For a cursor: the cache is filled from it, newest first.
 select order_uid, payload, received_at from orders order by received_at desc;

@@ -106,6 +106,17 @@ class StoredOrder(NamedTuple):
     received_at: datetime
 
 
+class OrderOrigin(Struct, frozen=True):
+    """When an order was received, and the message that it came in; one that was posted came in none."""
+
+    order_uid: str
+    received_at: datetime
+    source: str
+    topic: str
+    partition: int | None
+    position: int | None
+
+
 class PartitionProgress(Struct, frozen=True):
     """How far a consumer group has come in a partition; `lag` in messages, None when the end is not known."""
 
@@ -166,6 +177,8 @@ class OrderReader(Protocol):
 
     async def orders(self, uids: Sequence[str]) -> list[StoredOrder]:
         """Those of `uids` that are stored, in any order."""
+
+    async def order_origin(self, uid: str) -> OrderOrigin | None: ...
 
     async def page(
         self, limit: int, after: Place | None = None, wanted: OrderFilter = ALL_ORDERS

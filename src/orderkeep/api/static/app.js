@@ -1,95 +1,87 @@
 /** The page: what the address says is what is shown. */
 
-import { failure, notAnId, welcome } from "./answers.js";
-import { Problem, Unreachable, fetchOrder } from "./api.js";
-import { keepNewest } from "./newest.js";
-import { orderView, provenance } from "./order-view.js";
-import { addressOf, currentUid, isUid } from "./route.js";
+import { byId, fill, say } from "./base/dom.js";
+import { preferences } from "./base/preferences.js";
+import { currentRoute } from "./base/route.js";
+import { showLive } from "./live/view.js";
+import { showHome } from "./orders/home.js";
+import { showFound } from "./orders/found.js";
+import { showOrder } from "./orders/order.js";
+import { showReject } from "./rejects/reject.js";
+import { showRejects } from "./rejects/list.js";
+import { keys } from "./service/key.js";
+import { startBanner } from "./shell/banner.js";
+import { startFinder } from "./shell/finder.js";
+import { startHealth } from "./shell/health.js";
+import { startKeyDialog } from "./shell/key-dialog.js";
+import { startPreferences } from "./shell/preferences.js";
+import { writeTexts } from "./shell/texts.js";
+import { showState } from "./state/view.js";
 
-const AGAIN_MS = 2000;
+/**
+ * What a view is given: its address, the place to draw in, and when it is over.
+ * @typedef {{route: import("./base/route.js").Route, place: HTMLElement, signal: AbortSignal,
+ *   title: (text: string) => void, say: (text: string) => void}} Page
+ * @typedef {(page: Page) => unknown} View
+ */
 
-const main = document.getElementById("main");
-const result = document.getElementById("result");
-const said = document.getElementById("said");
-const field = document.getElementById("uid");
-const newest = keepNewest({
-  list: document.getElementById("newest"),
-  state: document.getElementById("newest-state"),
-  notice: document.getElementById("newest-notice"),
-  held: document.getElementById("newest-held"),
-  fallback: document.getElementById("newest-title"),
-});
-let lookup = new AbortController();
+const main = byId("main");
+const said = byId("said");
+let leaving = new AbortController();
 
-function show({ said: words, view }) {
-  said.textContent = words;
-  result.replaceChildren(view);
+/** @param {import("./base/route.js").Route} route @returns {View} */
+function viewOf({ view, name }) {
+  if (view === "orders") return name === null ? showHome : showOrder;
+  if (view === "rejects") return name === null ? showRejects : showReject;
+  if (view === "find" && name !== null) return showFound;
+  return /** @type {Record<string, View>} */ ({ live: showLive, state: showState })[view] ?? showHome;
 }
 
-function follow() {
-  lookup.abort();
-  lookup = new AbortController();
-  const uid = currentUid();
-  document.title = uid === null ? "Orderkeep" : `${uid} · Orderkeep`;
-  field.value = uid ?? "";
-  newest.mark(uid);
-  main.setAttribute("aria-busy", "false");
-  if (uid === null) show(welcome());
-  else if (isUid(uid)) find(uid, lookup.signal);
-  else show(notAnId(uid));
+function show() {
+  leaving.abort();
+  leaving = new AbortController();
+  const { signal } = leaving;
+  const route = currentRoute();
+  mark(route.view);
+  say(said, "");
+  fill(main);
+  const page = {
+    route, place: main, signal,
+    title: (/** @type {string} */ text) => { document.title = text ? `${text} · Orderkeep` : "Orderkeep"; },
+    say: (/** @type {string} */ text) => say(said, text),
+  };
+  Promise.resolve(viewOf(route)(page)).catch((error) => {
+    if (!signal.aborted) throw error;
+  });
 }
 
-/** Looks for an order until there is an answer, or until the reader wants another one (`signal`). */
-async function find(uid, signal) {
-  main.setAttribute("aria-busy", "true");
-  let before = null;
-  while (!signal.aborted) {
-    const outcome = await look(uid, signal);
-    if (signal.aborted) return;
-    // The same failure again is no news, least of all to somebody who has it read aloud.
-    if (outcome.said !== before) show(outcome);
-    before = outcome.said;
-    if (!outcome.passes) break;
-    await new Promise((resume) => { setTimeout(resume, AGAIN_MS); });
-  }
-  if (!signal.aborted) arrive();
-}
-
-async function look(uid, signal) {
-  try {
-    const answer = await fetchOrder(uid, signal);
-    return { said: `Order ${uid}, ${provenance(answer)}`, view: orderView(answer), passes: false };
-  } catch (error) {
-    if (!(error instanceof Unreachable || error instanceof Problem)) throw error;
-    const passes = error instanceof Unreachable || error.passes;
-    return { ...failure(uid, error, follow), passes };
+/** @param {string} view */
+function mark(view) {
+  for (const link of document.querySelectorAll("[data-view]")) {
+    const isHere = link.getAttribute("data-view") === (view === "find" ? "orders" : view);
+    if (isHere) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
   }
 }
 
-// On a phone the list stands below the order: whoever chose there must be brought to what was chosen.
+// Whoever follows a link is brought to what it leads to: a reader of the screen hears its heading.
 function arrive() {
-  main.setAttribute("aria-busy", "false");
-  result.querySelector("h1").scrollIntoView({ block: "nearest" });
+  show();
+  main.focus({ preventScroll: true });
+  scrollTo(0, 0);
 }
 
-function search(event) {
-  event.preventDefault();
-  const uid = field.value.trim();
-  if (uid === "") return;
-  const address = addressOf(uid);
-  if (address === location.hash) follow();
-  else location.hash = address;
-}
-
-function focusField(event) {
-  const isTyping = event.target.closest?.("input, textarea, select, [contenteditable]");
-  if (event.key !== "/" || isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
-  event.preventDefault();
-  field.focus();
-  field.select();
-}
-
-document.getElementById("search").addEventListener("submit", search);
-document.addEventListener("keydown", focusField);
-window.addEventListener("hashchange", follow);
-follow();
+writeTexts();
+startBanner();
+startFinder();
+startHealth();
+startKeyDialog();
+startPreferences();
+byId("skip").addEventListener("click", () => main.focus());
+addEventListener("hashchange", arrive);
+keys.addEventListener("key", show);
+preferences.addEventListener("language", () => {
+  writeTexts();
+  show();
+});
+show();
