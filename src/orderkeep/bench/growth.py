@@ -50,8 +50,8 @@ class Table(NamedTuple):
 
 def measure(orders: int, folder: Path, display: Display, *, stored: int) -> Result:
     """A table of so many `orders` beside one of `stored`; each round adds `orders` to both."""
-    display.say("looking for wrk and nginx")
-    web.require()
+    display.say("looking for wrk")
+    web.require("wrk")
     display.say("starting PostgreSQL and Kafka")
     found = Measurements()
     with ExitStack() as stack:
