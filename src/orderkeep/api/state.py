@@ -7,6 +7,7 @@ import time
 import urllib.request
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from http.client import HTTPException
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -140,7 +141,7 @@ def _ask(url: str) -> IngestProcess:
         with _opener.open(f"{url}/health/ready", timeout=INGEST_SECONDS) as answer:
             status = msgspec.json.decode(answer.read(_LONGEST_STATUS), type=IngestStatus)
             return IngestProcess(url, status, None)
-    except (OSError, ValueError, msgspec.DecodeError) as error:
+    except (OSError, HTTPException, ValueError) as error:  # msgspec's errors are ValueErrors
         return IngestProcess(url, None, f"ingest does not answer: {error}")
 
 
