@@ -10,6 +10,7 @@ from orderkeep.errors import BrokerUnavailable, Fatal
 from orderkeep.nats_connection import Connection, translated
 from orderkeep.sources.jetstream_deliveries import Deliveries, read_delivery
 from orderkeep.sources.jetstream_stream import ConsumerState, JetStreamStream, StreamState
+from orderkeep.sources.reconnecting import first_event
 from orderkeep.sources.source import MAX_BYTES, MAX_MESSAGES
 
 EXPIRES_SECONDS = 30.0
@@ -61,6 +62,7 @@ class JetStreamMember:
         self._inbox = connection.new_inbox()
         self._asked = self._asked_for = 0
         self._answered = asyncio.Event()
+        self._drained = asyncio.Event()
         self._refused_for_now = False
         self._heard_at = 0.0
         self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -114,6 +116,7 @@ class JetStreamMember:
                 asking.cancel()
                 stop.cancel()
             await subscription.drain()  # type: ignore[no-untyped-call] # nats-py gives no return type
+        self._drained.set()
         stopped.set()
         await asyncio.Event().wait()
 
@@ -247,7 +250,11 @@ class JetStreamMember:
                     raise BrokerUnavailable("NATS has not said anything for a while") from None
 
     async def _give_back(self) -> None:
-        """Acknowledge what is due; what is unfinished is delivered to whoever asks, without a wait."""
+        """Acknowledge what is due; what is unfinished is delivered to whoever asks, without a wait.
+
+        Only then: a request that is still open could get a message that nobody would give back.
+        """
+        await first_event(self._drained, self._connection.lost)
         with translated(self._connection, self._url):
             await self._send(self._deliveries.take_acknowledged(), _ACKNOWLEDGED)
             await self._send(self._deliveries.unacknowledged, _NOT_DONE)
