@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import asyncpg
 import pytest
@@ -87,51 +87,43 @@ def postgres(servers_folder: Path) -> Iterator[PostgresServer]:
 @pytest.fixture(scope="session")
 def kafka(servers_folder: Path) -> Iterator[KafkaServer]:
     """Apache Kafka, one node."""
-    server = KafkaServer(servers_folder / "kafka")
-    start_or_skip(server)
-    try:
-        yield server
-    finally:
-        server.stop()
+    yield from running(KafkaServer(servers_folder / "kafka"))
 
 
 @pytest.fixture(scope="session")
 def nats(servers_folder: Path) -> Iterator[NatsServer]:
     """NATS with JetStream."""
-    server = NatsServer(servers_folder / "nats")
-    start_or_skip(server)
-    try:
-        yield server
-    finally:
-        server.stop()
+    yield from running(NatsServer(servers_folder / "nats"))
 
 
 @pytest.fixture(scope="session")
 def redis(servers_folder: Path) -> Iterator[RedisServer]:
     """Valkey or Redis."""
-    server = RedisServer(servers_folder / "redis")
-    start_or_skip(server)
-    try:
-        yield server
-    finally:
-        server.stop()
+    yield from running(RedisServer(servers_folder / "redis"))
 
 
 @pytest.fixture(scope="session")
 def stan(servers_folder: Path) -> Iterator[StanServer]:
     """NATS Streaming."""
-    server = StanServer(servers_folder / "stan")
-    start_or_skip(server)
-    try:
-        yield server
-    finally:
-        server.stop()
+    yield from running(StanServer(servers_folder / "stan"))
 
 
 @pytest.fixture
 def subject() -> str:
     """A subject, and the name of a stream or a channel, that nobody else uses."""
     return f"orders-{next(_numbers)}"
+
+
+AnyServer = TypeVar("AnyServer", bound=Server)
+
+
+def running(server: AnyServer) -> Iterator[AnyServer]:
+    """The server, started, and stopped afterwards."""
+    start_or_skip(server)
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 def start_or_skip(server: Server) -> None:

@@ -1,6 +1,6 @@
 """Which adapters stand for the broker that the settings name: to read it, to send to it, to audit it.
 
-They are imported when they are asked for: the clients of all the brokers make up a third of a start.
+They are imported when they are asked for, so that a start pays for one broker, and the API for none.
 """
 
 from collections.abc import AsyncIterator

@@ -78,7 +78,7 @@ async def run_ingest(
     metrics = Metrics("ingest")
     observer = IngestObserver(metrics)
     app = create_app(ingest_health_routes(observer, metrics), _hosts(settings), metrics)
-    gc.freeze()  # what is there now stays: the garbage collector need not walk through it time and again
+    gc.freeze()  # what is there now stays, and is not walked through by the garbage collector any more
     with stop_on_signal() as stop:
         log.info("started", role="ingest", health=address(listener))
         working = asyncio.create_task(_ingest(settings, observer, stop, accept_gaps=accept_gaps))
@@ -148,7 +148,7 @@ async def run_api(settings: Settings, listener: socket.socket | None = None) -> 
     ]
     app = create_app(routes, hosts, metrics)
     connections = Connections(allowed_connections())
-    gc.freeze()  # as above: with the cache, whose orders would be counted one by one
+    gc.freeze()  # as above; the cache is walked through no more either (docs/performance.md)
     with stop_on_signal() as stop:
         log.info("started", role="api", address=address(listener), connections=connections.limit)
         warming = asyncio.create_task(_warm(warmer, redis))

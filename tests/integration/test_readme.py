@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import calendar
 import json
 import os
 import re
@@ -31,6 +32,7 @@ FOR_REAL = "Run it for real"
 DATABASE = "orderkeep"
 CHANGING = ("date", "link", "content-length")
 """Headers with another value each time."""
+DAY_OR_MONTH = rf"\b({'|'.join([*calendar.day_abbr, *list(calendar.month_abbr)[1:]])})\b"
 STATEMENTS = [
     pytest.param(statement, id=f"{file.name}-{number}")
     for file in DOCUMENTS
@@ -276,8 +278,9 @@ def shape(value: Any) -> Any:
 
 
 def alike(shown: str, said: str) -> bool:
-    """Whether it is said, with any numbers and ids."""
+    """Whether it is said, with any days, numbers and ids."""
     pattern = re.sub(r"\d[\w,.:\\-]*", lambda _: r"[\w,.:-]+", re.escape(shown))
+    pattern = re.sub(DAY_OR_MONTH, lambda _: DAY_OR_MONTH, pattern)
     return re.search(pattern, said) is not None
 
 

@@ -164,7 +164,7 @@ class FastLaneProtocol(BoundedProtocol):
         self._write = self.transport.writelines
 
     def data_received(self, data: bytes) -> None:
-        # Written out, and with nothing looked up twice: every call here costs 1% of the rate.
+        # Written out, with nothing looked up twice: this is all that a hit costs (docs/performance.md).
         if self._idle and data.endswith(self._tail) and data.startswith(PATH):
             uid = data[_UID : self._cut].decode("latin-1")
             entry = self._peek(uid)

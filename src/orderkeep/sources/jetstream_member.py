@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from typing import Any
 
 from nats.aio.msg import Msg
 
@@ -10,7 +9,7 @@ from orderkeep.errors import BrokerUnavailable, Fatal
 from orderkeep.nats_connection import Connection, translated
 from orderkeep.sources.jetstream_deliveries import Deliveries, read_delivery
 from orderkeep.sources.jetstream_stream import ConsumerState, JetStreamStream, StreamState
-from orderkeep.sources.reconnecting import first_event
+from orderkeep.sources.reconnecting import first_event, first_of
 from orderkeep.sources.source import MAX_BYTES, MAX_MESSAGES
 
 EXPIRES_SECONDS = 30.0
@@ -86,18 +85,12 @@ class JetStreamMember:
             )
         ]
         try:
-            await self._first_of(closed, self._ended, *parts)
+            await first_of(closed, self._ended, *parts)
             await self._give_back()
         finally:
             for task in (closed, *parts):
                 task.cancel()
             await asyncio.gather(closed, *parts, return_exceptions=True)
-
-    async def _first_of(self, *ends: "asyncio.Future[Any]") -> None:
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        for end in ends:
-            if end.done():
-                end.result()
 
     async def _pull(self, stopping: asyncio.Event, stopped: asyncio.Event) -> None:
         """One request at a time, each for a batch, whenever less than a batch waits."""
@@ -111,7 +104,7 @@ class JetStreamMember:
             asking = asyncio.ensure_future(self._ask())
             stop = asyncio.ensure_future(stopping.wait())
             try:
-                await self._first_of(asking, stop)
+                await first_of(asking, stop)
             finally:
                 asking.cancel()
                 stop.cancel()

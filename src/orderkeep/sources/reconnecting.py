@@ -3,7 +3,7 @@
 import asyncio
 from abc import ABC, abstractmethod
 from contextlib import suppress
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 
@@ -155,6 +155,14 @@ class ReconnectingSource(ABC, Generic[Client]):
         if now - self._complained_at > COMPLAINT_SECONDS:
             self._complained_at = now
             log.warning("broker_unavailable", error=str(error))
+
+
+async def first_of(*ends: "asyncio.Future[Any]") -> None:
+    """Wait until one of them is done, and raise what it raises."""
+    await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    for end in ends:
+        if end.done():
+            end.result()
 
 
 async def first_event(*events: asyncio.Event) -> None:

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import structlog
 
 from orderkeep.nats_connection import translated
-from orderkeep.sources.reconnecting import Rejoin
+from orderkeep.sources.reconnecting import Rejoin, first_of
 from orderkeep.sources.source import MAX_MESSAGES
 from orderkeep.sources.stan_beginning import Beginning
 from orderkeep.sources.stan_deliveries import Deliveries
@@ -103,18 +103,12 @@ class StanMember:
             )
         ]
         try:
-            await self._first_of(closed, self._ended, *parts)
+            await first_of(closed, self._ended, *parts)
             await self._send_due()
         finally:
             for task in (closed, *parts):
                 task.cancel()
             await asyncio.gather(closed, *parts, return_exceptions=True)
-
-    async def _first_of(self, *ends: "asyncio.Future[Any]") -> None:
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        for end in ends:
-            if end.done():
-                end.result()
 
     async def _subscribe(self) -> None:
         """What is acknowledged may not be stored: the database may have been restored since."""

@@ -18,7 +18,7 @@ from orderkeep.storage.postgres_errors import describe, translated
 from orderkeep.storage.postgres_hosts import HOST_SECONDS, Branch
 from orderkeep.storage.postgres_lookout import looking_around
 from orderkeep.storage.queries import QUERIES
-from orderkeep.storage.shared_positions import shared_ranges
+from orderkeep.storage.shared_positions import record_shared
 from orderkeep.storage.store import (
     Accepted,
     Addition,
@@ -178,7 +178,7 @@ class PostgresWriter:
             )
             commit = LastCommit(batch.group, batch.source, *row) if row else None
         if batch.shared:
-            await _record_shared(connection, batch, source)
+            await record_shared(connection, batch, source)
         await _notify(connection, notices)
         await self._commit(connection)
         if self._confirmed:
@@ -279,20 +279,6 @@ async def _stage(
     await connection.copy_to_table("staged_orders", source=rows, columns=STAGED_COLUMNS, format="binary")
     inserted = [row["order_uid"] for row in await connection.fetch(QUERIES["insert_staged"])]
     return inserted, await connection.fetch(QUERIES["compare_staged"])
-
-
-async def _record_shared(connection: "Connection[Any]", batch: Batch, source: int) -> None:
-    ranges = shared_ranges(batch)
-    claimed = {partition: position.next for partition, position in batch.progress.items()}
-    await connection.execute(
-        QUERIES["record_shared"],
-        batch.group,
-        source,
-        list(ranges),
-        list(ranges.values()),
-        list(claimed),
-        list(claimed.values()),
-    )
 
 
 async def _notify(connection: "Connection[Any]", notices: Sequence[tuple[str, str]]) -> None:

@@ -1,12 +1,32 @@
-"""Which positions of a batch are recorded one by one, because processes share the partition."""
+"""The positions of a batch, recorded one by one because processes share the partition."""
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
+from orderkeep.storage.queries import QUERIES
 from orderkeep.storage.store import Batch
 
+if TYPE_CHECKING:
+    from asyncpg import Connection
 
-def shared_ranges(batch: Batch) -> dict[int, str]:
+
+async def record_shared(connection: "Connection[Any]", batch: Batch, source: int) -> None:
+    """Within the batch's transaction; what its progress claims is deleted. Raises what asyncpg raises."""
+    ranges = _shared_ranges(batch)
+    claimed = {partition: position.next for partition, position in batch.progress.items()}
+    await connection.execute(
+        QUERIES["record_shared"],
+        batch.group,
+        source,
+        list(ranges),
+        list(ranges.values()),
+        list(claimed),
+        list(claimed.values()),
+    )
+
+
+def _shared_ranges(batch: Batch) -> dict[int, str]:
     """By partition, the positions of all messages, as PostgreSQL writes an int8multirange."""
     positions: dict[int, set[int]] = defaultdict(set)
     for message in batch.messages:
