@@ -7,6 +7,7 @@ from confluent_kafka import KafkaError, Message
 
 from orderkeep.sources import kafka_client
 from orderkeep.sources.assignment import Assignment
+from orderkeep.sources.complaints import Complaints
 from orderkeep.sources.kafka_member import KafkaMember
 from orderkeep.storage.store import Gap, SourceIdentity
 
@@ -29,7 +30,9 @@ def member() -> Iterator[KafkaMember]:
     assignment = Assignment()
     assignment.assign({0: 5})
     options = kafka_client.consumer_options("127.0.0.1:1", "group", {})
-    made = KafkaMember(options, SourceIdentity("kafka", "orders", "one"), assignment, NoDatabase())
+    made = KafkaMember(
+        options, SourceIdentity("kafka", "orders", "one"), assignment, NoDatabase(), Complaints()
+    )
     yield made
     made.abandon()
 

@@ -19,6 +19,7 @@ from orderkeep.errors import BrokerUnavailable, Fatal, OrderkeepError
 from orderkeep.sources import kafka_client
 from orderkeep.sources.assignment import Assignment
 from orderkeep.sources.batching import Linger, split_by_bytes
+from orderkeep.sources.complaints import Complaints
 from orderkeep.sources.kafka_beginning import Beginning, Database, TopicMadeAgain
 from orderkeep.sources.kafka_message import read
 from orderkeep.sources.source import MAX_MESSAGES, Fetched, Span
@@ -33,7 +34,6 @@ WATCH_SECONDS = 3.0
 SILENCE_SECONDS = 10.0
 """Without a message and without an answer, before another consumer is made. Brokers that were frozen may name
 none when they come back, and librdkafka up to 2.16 then forgets the last one for ever (its issue 5301)."""
-COMPLAINT_SECONDS = 10.0  # between log lines about a broker that is away: each attempt to connect is reported
 
 log = structlog.get_logger()
 
@@ -42,11 +42,17 @@ class KafkaMember:
     """Joins the group when it is made. What it holds, and what of it is done, is in `assignment`."""
 
     def __init__(
-        self, options: Mapping[str, Any], source: SourceIdentity, assignment: Assignment, database: Database
+        self,
+        options: Mapping[str, Any],
+        source: SourceIdentity,
+        assignment: Assignment,
+        database: Database,
+        complaints: Complaints,
     ) -> None:
         self._topic = source.topic
         self._source = source
         self._assignment = assignment
+        self._complaints = complaints
         self._incremental = kafka_client.assigns_incrementally(options)
         self._linger = Linger()
         self._carried: list[KafkaMessage] = []
@@ -59,7 +65,6 @@ class KafkaMember:
         self._failure: OrderkeepError | TopicMadeAgain | None = None
         self._committed_at = 0.0
         self._committing = False
-        self._complained_at = float("-inf")
         self._asked_at = self._watched_at = self._answered_at = time.monotonic()
         self._answer: Future[Any] | None = None
         self._admin = kafka_client.make_admin(options)
@@ -297,9 +302,8 @@ class KafkaMember:
         kind = kafka_client.classify(error, self._topic)
         if isinstance(kind, Fatal):
             self._fail(kind)
-        elif time.monotonic() - self._complained_at > COMPLAINT_SECONDS:
-            self._complained_at = time.monotonic()
-            log.warning("broker_unavailable", error=str(kind))
+        else:
+            self._complaints.note(kind)
 
     def _fail(self, error: OrderkeepError | TopicMadeAgain) -> None:
         self._failure = self._failure or error

@@ -21,6 +21,7 @@ from orderkeep.errors import (
 )
 from orderkeep.sources import kafka_client
 from orderkeep.sources.assignment import Assignment
+from orderkeep.sources.complaints import Complaints
 from orderkeep.sources.kafka_beginning import TopicMadeAgain
 from orderkeep.sources.kafka_member import POLL_SECONDS, KafkaMember
 from orderkeep.sources.source import AcceptGap, Fetched, Resume
@@ -61,6 +62,7 @@ class KafkaReader:
         self._stopping = threading.Event()
         self._leaving = threading.Event()
         self._thread = threading.Thread(target=self._run, name="kafka", daemon=True)
+        self._complaints = Complaints()
         self.assignment = Assignment()
 
     def start(self) -> None:
@@ -111,7 +113,7 @@ class KafkaReader:
 
     def _take_part(self) -> None:
         """Be a member of the group until told to stop. Raises what ends the membership before that."""
-        member = KafkaMember(self._options, self._source, self.assignment, self)
+        member = KafkaMember(self._options, self._source, self.assignment, self, self._complaints)
         try:
             while not self._stopping.is_set():
                 for batch in member.next_batches():
@@ -170,7 +172,8 @@ class KafkaReader:
                 self._source = kafka_client.identify(
                     kafka_client.make_admin(self._options), self._source.topic
                 )
-            except (BrokerUnavailable, ServerUnavailable):
+            except (BrokerUnavailable, ServerUnavailable) as error:
+                self._complaints.note(error)
                 self._leaving.wait(RECONNECT_SECONDS)
             else:
                 return

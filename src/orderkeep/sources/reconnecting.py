@@ -9,12 +9,12 @@ import structlog
 
 from orderkeep.errors import BrokerUnavailable, Fatal, OrderkeepError, Transient
 from orderkeep.sources.batching import Linger
+from orderkeep.sources.complaints import Complaints
 from orderkeep.sources.source import AcceptGap, Fetched, Resume
 
 START_SECONDS = 10.0
 CLOSE_SECONDS = 5.0
 RECONNECT_SECONDS = 0.5
-COMPLAINT_SECONDS = 10.0
 POLL_SECONDS = 0.1
 
 Client = TypeVar("Client")
@@ -60,7 +60,7 @@ class ReconnectingSource(ABC, Generic[Client]):
         self._running: asyncio.Task[None] | None = None
         self._working = False
         """Whether a member is at work, which will set `_stopped` when all that was on its way has arrived."""
-        self._complained_at = float("-inf")
+        self._complaints = Complaints()
 
     async def open(self, resume: Resume, accept_gap: AcceptGap | None = None) -> None:
         self._prepare(resume, accept_gap)
@@ -128,7 +128,7 @@ class ReconnectingSource(ABC, Generic[Client]):
                 except Rejoin:
                     pass
                 except Transient as error:
-                    self._complain(error)
+                    self._complaints.note(error)
                     if self._stopping.is_set():
                         self._stopped.set()
                     await wait_for(self._closing, RECONNECT_SECONDS)
@@ -149,12 +149,6 @@ class ReconnectingSource(ABC, Generic[Client]):
                 if asyncio.get_running_loop().time() >= deadline:
                     raise self._nobody(error) from None
                 await asyncio.sleep(POLL_SECONDS)
-
-    def _complain(self, error: Transient) -> None:
-        now = asyncio.get_running_loop().time()
-        if now - self._complained_at > COMPLAINT_SECONDS:
-            self._complained_at = now
-            log.warning("broker_unavailable", error=str(error))
 
 
 async def first_of(*ends: "asyncio.Future[Any]") -> None:
