@@ -401,6 +401,23 @@ async def test_two_start_with_nothing_known(broker: JetStreamBroker, known: Ledg
         assert len(known.asked) <= 4  # each when it began, and one more time each
 
 
+async def test_consumer_made_anew_before_a_request(broker: JetStreamBroker, known: Ledger) -> None:
+    """What a consumer that was just made anew delivers for a request to the one before it is given back."""
+    count = MAX_MESSAGES + 100
+    make_consumer(broker, max_ack_pending=count)
+    sent = await asyncio.to_thread(publish, broker, 0, count)
+    async with opened(broker.source(), known) as source:
+        assert isinstance(source, JetStreamSource)
+        await until(lambda: not source._deliveries.has_room)  # so that nothing is asked for until it is taken
+        broker.wire.ask(f"CONSUMER.DELETE.{broker.subject}.{DURABLE}")
+        make_consumer(broker, max_ack_pending=count, ack_wait=3_600_000_000_000)
+        known.commit(source, await first(source))
+        await until(lambda: len(known.asked) == 2)  # it has found the other consumer, and joined that
+        await known.serve(source, until=count)
+        await until(lambda: info(broker)["num_ack_pending"] == 0)
+    assert [known.stored[position] for position in sorted(known.stored)] == sent
+
+
 async def test_many_start_at_once(broker: JetStreamBroker, known: Ledger) -> None:
     """Processes that start at the same time, with messages in flight, agree on one durable in the end."""
     sent = publish(broker, 0, 1_000)

@@ -67,14 +67,14 @@ def test_at_rest_again() -> None:
 
 
 def test_redelivered_while_in_flight() -> None:
-    """What comes again while it waits or is in flight is dropped, and acknowledged once."""
+    """What comes again while it waits or is in flight is dropped, and acknowledged once, as it came last."""
     deliveries = begun()
     deliver(deliveries, (1, 1), (2, 2), (1, 3))
     assert claim(deliveries) == (1, 3)
     deliver(deliveries, (2, 4))
     assert deliveries.take() is None
     deliveries.acknowledge()
-    assert deliveries.take_acknowledged() == ["reply.1.1", "reply.2.2"]
+    assert deliveries.take_acknowledged() == ["reply.1.3", "reply.2.4"]
     assert deliveries.take_acknowledged() == []
 
 

@@ -127,7 +127,7 @@ class Deliveries:
         return list(self._replies.values())
 
     def receive(self, delivery: Delivery) -> None:
-        """A redelivery of what waits or is in flight is dropped: the acknowledgement of the first counts."""
+        """A redelivery of what waits or is in flight is dropped, and acknowledged in place of the first."""
         if delivery.number != self.last_number + 1:
             self._alone = False
         self.last_number = max(self.last_number, delivery.number)
@@ -136,9 +136,10 @@ class Deliveries:
             self._hole = self._received
             self.holed.set()
         self._received = max(self._received, message.position + 1)
-        if message.position in self._replies:
+        known = message.position in self._replies
+        self._replies[message.position] = delivery.reply  # of the consumer that there is now
+        if known:
             return
-        self._replies[message.position] = delivery.reply
         self._waiting.append(delivery)
         self._waiting_bytes += len(message.payload or b"")
         self._note_arrival()

@@ -61,6 +61,7 @@ class JetStreamMember:
         self._inbox = connection.new_inbox()
         self._asked = self._asked_for = 0
         self._answered = asyncio.Event()
+        self._leaving = asyncio.Event()
         self._drained = asyncio.Event()
         self._refused_for_now = False
         self._heard_at = 0.0
@@ -87,6 +88,9 @@ class JetStreamMember:
         try:
             await first_of(closed, self._ended, *parts)
             await self._give_back()
+        except ConsumerChanged:
+            await self._hand_back()
+            raise
         finally:
             for task in (closed, *parts):
                 task.cancel()
@@ -102,7 +106,7 @@ class JetStreamMember:
                 pending_bytes_limit=0,
             )
             asking = asyncio.ensure_future(self._ask())
-            stop = asyncio.ensure_future(stopping.wait())
+            stop = asyncio.ensure_future(first_event(stopping, self._leaving))
             try:
                 await first_of(asking, stop)
             finally:
@@ -110,7 +114,8 @@ class JetStreamMember:
                 stop.cancel()
             await subscription.drain()  # type: ignore[no-untyped-call] # nats-py gives no return type
         self._drained.set()
-        stopped.set()
+        if stopping.is_set():
+            stopped.set()
         await asyncio.Event().wait()
 
     async def _ask(self) -> None:
@@ -250,5 +255,19 @@ class JetStreamMember:
         await first_event(self._drained, self._connection.lost)
         with translated(self._connection, self._url):
             await self._send(self._deliveries.take_acknowledged(), _ACKNOWLEDGED)
-            await self._send(self._deliveries.unacknowledged, _NOT_DONE)
-            await self._connection.flush()
+            await self._send_back()
+
+    async def _hand_back(self) -> None:
+        """A request that was sent as the consumer was made anew asks the new one, and may have been answered.
+
+        Nobody would acknowledge that, and the server would wait for it. What is not of the new consumer is no
+        business of it, and ignored.
+        """
+        self._leaving.set()
+        await first_event(self._drained, self._connection.lost)
+        with translated(self._connection, self._url):
+            await self._send_back()
+
+    async def _send_back(self) -> None:
+        await self._send(self._deliveries.unacknowledged, _NOT_DONE)
+        await self._connection.flush()
