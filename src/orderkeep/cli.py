@@ -35,6 +35,7 @@ app = App(
     help_format="markdown",
 )
 app.command(rejects)
+app.register_install_completion_command()
 
 
 def main() -> None:

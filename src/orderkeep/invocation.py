@@ -1,11 +1,16 @@
-"""What every command shares: how it gets its settings, runs, and ends."""
+"""What every command shares: how it gets its settings, runs, and ends.
+
+The settings' module takes longer to import than all else that `--help` needs, so whoever needs it imports it.
+"""
 
 import sys
 from collections.abc import Coroutine, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orderkeep.errors import ConfigurationError
-from orderkeep.settings import Settings, load
+
+if TYPE_CHECKING:
+    from orderkeep.settings import Settings
 
 EXIT_FOUND = 1  # the command did its work, and what it found is bad
 EXIT_FATAL = 2  # the set-up is wrong; the line printed says what to do
@@ -23,7 +28,7 @@ def take_settings(arguments: Sequence[str]) -> list[str]:
         word = waiting.pop(0)
         name, equals, value = word.removeprefix("--").partition("=")
         name = name.replace("-", "_")
-        if word.startswith("--") and name in Settings.model_fields:
+        if word.startswith("--") and _is_setting(name):
             if not equals and not waiting:
                 raise ConfigurationError(f"{word} needs a value")
             _flags[name] = value if equals else waiting.pop(0)
@@ -32,9 +37,10 @@ def take_settings(arguments: Sequence[str]) -> list[str]:
     return rest
 
 
-def settings_in_force(*, service: bool = False) -> Settings:
+def settings_in_force(*, service: bool = False) -> "Settings":
     """The settings of this run. A service logs as they say; what a person waits for, only trouble."""
     from orderkeep.observe.logs import configure
+    from orderkeep.settings import load
 
     settings = load(_flags)
     if service:
@@ -55,3 +61,11 @@ def end(message: str, code: int) -> None:
     """Exit with one line on standard error."""
     sys.stderr.write(f"orderkeep: {message}\n")
     sys.exit(code)
+
+
+def _is_setting(name: str) -> bool:
+    if name in ("help", "version"):
+        return False
+    from orderkeep.settings import Settings
+
+    return name in Settings.model_fields
