@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from orderkeep.audit import StanTopic
+from orderkeep.audit.stan import StanTopic
 from orderkeep.embedded import StanServer
 from orderkeep.publish.publisher import DeliveryCallback, Publisher
 from orderkeep.publish.stan import StanPublisher

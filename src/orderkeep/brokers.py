@@ -1,10 +1,13 @@
 """Which adapters stand for the broker that the settings name: to read it, to send to it, to audit it.
 
-They are imported when they are asked for, so that a start pays for one broker, and the API for none.
+They are imported when they are asked for, so that a start pays for one broker, and the API for none. Their
+clients are extras, so that an installation has only what it uses: everything here raises
+`ConfigurationError` when the client of the broker is missing.
 """
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from orderkeep.errors import ConfigurationError
@@ -16,9 +19,16 @@ if TYPE_CHECKING:
     from orderkeep.audit import AuditedTopic
     from orderkeep.sources.kafka_dead_letters import KafkaDeadLetters
 
+_CLIENTS = {
+    "kafka": ("confluent_kafka", "orderkeep[kafka]"),
+    "jetstream": ("nats", "orderkeep[nats]"),
+    "stan": ("nats", "orderkeep[nats]"),
+}
+
 
 def source_of(settings: Settings) -> Source:
     """What ingest reads. Nothing is connected yet."""
+    _require_client(settings)
     if settings.source == "jetstream":
         from orderkeep.sources.jetstream import JetStreamSource
 
@@ -59,6 +69,7 @@ async def dead_letters_of(settings: Settings) -> AsyncIterator["KafkaDeadLetters
         return
     if settings.source != "kafka":
         raise ConfigurationError("ORDERKEEP_KAFKA_DEAD_LETTER_TOPIC is for ORDERKEEP_SOURCE=kafka alone")
+    _require_client(settings)
     from orderkeep.sources.kafka_dead_letters import KafkaDeadLetters
 
     brokers, topic = settings.kafka_brokers, settings.kafka_dead_letter_topic
@@ -72,6 +83,7 @@ async def dead_letters_of(settings: Settings) -> AsyncIterator["KafkaDeadLetters
 
 def make_publisher(settings: Settings, on_delivery: DeliveryCallback | None = None) -> Publisher:
     """A publisher to the broker. Blocks until it answers; raises `Fatal`."""
+    _require_client(settings)
     if settings.source == "jetstream":
         from orderkeep.publish.jetstream import JetStreamPublisher
 
@@ -98,13 +110,16 @@ def make_publisher(settings: Settings, on_delivery: DeliveryCallback | None = No
 
 def audited_topic(settings: Settings) -> "AuditedTopic":
     """What an audit reads again. Nothing is connected yet."""
-    from orderkeep.audit import JetStreamTopic, KafkaTopic, StanTopic
-
+    _require_client(settings)
     if settings.source == "jetstream":
+        from orderkeep.audit.jetstream import JetStreamTopic
+
         return JetStreamTopic(
             settings.nats_url, settings.nats_stream, settings.nats_subject, settings.nats_durable
         )
     if settings.source == "stan":
+        from orderkeep.audit.stan import StanTopic
+
         return StanTopic(
             settings.nats_url,
             settings.stan_cluster,
@@ -113,6 +128,16 @@ def audited_topic(settings: Settings) -> "AuditedTopic":
             settings.nats_durable,
             settings.read_url,
         )
+    from orderkeep.audit.kafka import KafkaTopic
+
     return KafkaTopic(
         settings.kafka_brokers, settings.kafka_options, settings.kafka_topic, settings.kafka_group
     )
+
+
+def _require_client(settings: Settings) -> None:
+    module, extra = _CLIENTS[settings.source]
+    if find_spec(module) is None:
+        raise ConfigurationError(
+            f"ORDERKEEP_SOURCE is {settings.source}, and its client is not here: install {extra}"
+        )

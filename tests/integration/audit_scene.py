@@ -16,7 +16,8 @@ import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from orderkeep.audit import AuditReport, KafkaTopic, audit
+from orderkeep.audit import AuditReport, audit
+from orderkeep.audit.kafka import KafkaTopic
 from orderkeep.embedded import KafkaServer
 
 GROUP = "orderkeep"

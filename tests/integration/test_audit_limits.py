@@ -187,7 +187,7 @@ async def test_setup_errors(scene: Scene) -> None:
 
 async def test_no_broker(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """A broker that cannot be reached is told in one line."""
-    monkeypatch.setattr("orderkeep.audit.topic.PATIENCE", 1.0)
+    monkeypatch.setattr("orderkeep.audit.kafka_survey.PATIENCE", 1.0)
     with pytest.raises(ServerUnavailable, match=r"Kafka at 127\.0\.0\.1:1 does not answer") as caught:
         await scene.audit(brokers="127.0.0.1:1")
     assert "\n" not in str(caught.value)

@@ -6,22 +6,16 @@ and the errors, so a mistake of the pipeline is not made twice. It writes nothin
 """
 
 from .broker import AuditedTopic
-from .jetstream import JetStreamTopic
-from .kafka import KafkaTopic
 from .progress import progress_bar
 from .report import AuditReport, PartitionAudit, Problem
 from .run import audit
-from .stan import StanTopic
 from .topic import TopicState
 
 __all__ = [
     "AuditReport",
     "AuditedTopic",
-    "JetStreamTopic",
-    "KafkaTopic",
     "PartitionAudit",
     "Problem",
-    "StanTopic",
     "TopicState",
     "audit",
     "progress_bar",

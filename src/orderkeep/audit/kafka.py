@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from orderkeep.errors import ConfigurationError
 
+from .kafka_survey import survey
 from .reader import Reader
-from .topic import Span, TopicState, survey
+from .topic import Span, TopicState
 
 
 class KafkaTopic:

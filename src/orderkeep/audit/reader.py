@@ -12,7 +12,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from orderkeep.errors import ServerUnavailable
 
-from .topic import Span, client_options, explain, options_explained
+from .kafka_survey import client_options, explain, options_explained
+from .topic import Span
 
 BATCH_MESSAGES = 2_000
 BATCH_BYTES = 8_000_000
