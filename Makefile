@@ -5,7 +5,7 @@ VENV := .venv
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test chaos lint bench run lock docs recording clean
+.PHONY: help install demo test chaos lint bench run lock docs site package-check recording clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 12
@@ -19,6 +19,10 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 		{ echo "Python's venv module is missing; on Debian: apt-get install python3-venv"; exit 1; }
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.installed-site: requirements-site.lock $(VENV)/.installed
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-site.lock
 	@touch $@
 
 $(VENV)/.installed-dev: requirements-dev.lock $(VENV)/.installed
@@ -51,16 +55,25 @@ docs: $(VENV)/.installed ## Write .env.example and docs/settings.md from the set
 	cd docs && env -i PATH="$$PATH" ../$(VENV)/bin/orderkeep config --format env > ../.env.example
 	cd docs && env -i PATH="$$PATH" ../$(VENV)/bin/orderkeep config --format markdown > settings.md
 
+site: $(VENV)/.installed-site ## Make the documents into a site, build/site, and check every link in them
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
+
+package-check: $(VENV)/.installed ## Build wheel and sdist into dist, install the wheel elsewhere, and run its demo: ARGS=--broker=kafka
+	@exec $(VENV)/bin/python -m tests.package_check $(ARGS)
+
 recording: $(VENV)/.installed-dev ## Record the page, and take its pictures: docs/walkthrough.gif, docs/page*.png
 	@sh tests/install-browser
 	$(VENV)/bin/python -m tests.e2e.recording docs
 
-LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	--no-emit-index-url --no-emit-find-links --extra embedded --extra redis --group build pyproject.toml
+PIN := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-emit-index-url --no-emit-find-links
+LOCK := $(PIN) --all-extras --group build pyproject.toml
+LOCK_SITE := $(PIN) --group site
 
 lock: $(VENV)/.installed-dev ## Choose the newest versions of the dependencies and pin them by hash
 	$(LOCK) --upgrade -o requirements.lock
 	$(LOCK) --upgrade --group dev --constraint requirements.lock -o requirements-dev.lock
+	$(LOCK_SITE) --upgrade --constraint requirements-dev.lock -o requirements-site.lock
 
 clean: ## Remove what was built, the demo's data included
-	rm -rf $(VENV) .orderkeep .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .orderkeep build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
