@@ -8,7 +8,7 @@ ARGS ?=
 .PHONY: help install demo test chaos lint bench run lock docs site package-check recording clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 15
 
 install: $(VENV)/.installed ## Make .venv with everything that `orderkeep` needs
 
