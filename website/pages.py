@@ -12,8 +12,8 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 LOOKS = ("src/orderkeep/api/static/favicon.svg", "website/site.css")
-UNNAMED = "Running it"
-"""The section for documents that the navigation of mkdocs.yml does not name."""
+BELOW, ABOVE = "Running it", "Project"
+"""The sections for documents that mkdocs.yml does not name: those of a folder, and those of the root."""
 
 _LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 
@@ -21,9 +21,12 @@ _LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """Complete the navigation, and derive anchors from headings as code hosts do."""
     named = set(_pages(config.nav))
+    unnamed = [path for path in _documents(_root(config)) if path not in named]
     for section in config.nav or []:
-        if UNNAMED in section:
-            section[UNNAMED] += [path for path in _documents(_root(config)) if path not in named]
+        if BELOW in section:
+            section[BELOW] += [path for path in unnamed if "/" in path]
+        if ABOVE in section:
+            section[ABOVE] += [path for path in unnamed if "/" not in path]
     config.mdx_configs["toc"]["slugify"] = slug
     return config
 

@@ -6,7 +6,6 @@ import sys
 import zipfile
 from email.message import Message
 from email.parser import Parser
-from pathlib import Path
 
 import pytest
 from packaging.specifiers import SpecifierSet
@@ -74,12 +73,3 @@ def test_no_address_that_does_not_exist(metadata: Message) -> None:
 def test_everything_is_installed() -> None:
     """`make install` installs every extra, so that every command works from the working tree."""
     assert "--all-extras" in read("Makefile")
-
-
-def test_version(metadata: Message) -> None:
-    """The package has the version that the program tells."""
-    told = subprocess.run(
-        [sys.executable, "-m", "orderkeep", "--version"], capture_output=True, text=True, check=True
-    )
-    assert told.stdout.strip() == metadata["Version"]
-    assert Path(metadata["License-File"]).name == "LICENSE"
