@@ -5,10 +5,11 @@ VENV := .venv
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test chaos lint bench run lock docs recording clean
+.PHONY: help install demo test chaos lint bench run build docker-build up down status logs deploy-check lock docs \
+	recording clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 14
 
 install: $(VENV)/.installed ## Make .venv with everything that `orderkeep` needs
 
@@ -47,6 +48,33 @@ lint: $(VENV)/.installed-dev ## Check style, types and the direction of imports
 bench: $(VENV)/.installed ## Measure the service beside its limits
 	@exec $(VENV)/bin/orderkeep bench $(ARGS)
 
+build: $(VENV)/.installed ## Build the wheel: dist/orderkeep-*.whl
+	$(VENV)/bin/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+	@ls dist/*.whl
+
+docker-build: ## Build the container image orderkeep:local
+	@$(NEEDS_DOCKER)
+	docker build --tag orderkeep:local .
+
+up: ## Start everything in containers: make up ARGS='--profile monitoring --profile redis'
+	@$(NEEDS_COMPOSE)
+	docker compose $(ARGS) up --detach --build
+
+down: ## Stop the containers; their data stays, unless ARGS=--volumes
+	@$(NEEDS_COMPOSE)
+	docker compose --profile '*' down $(ARGS)
+
+status: ## Show the containers and their health
+	@$(NEEDS_COMPOSE)
+	docker compose --profile '*' ps --all $(ARGS)
+
+logs: ## Follow the containers' logs: make logs ARGS='ingest api'
+	@$(NEEDS_COMPOSE)
+	docker compose --profile '*' logs --follow --tail 100 $(ARGS)
+
+deploy-check: ## Check Dockerfile, compose.yaml, the chart and the units with their own tools
+	@sh deploy/check
+
 docs: $(VENV)/.installed ## Write .env.example and docs/settings.md from the settings' module
 	cd docs && env -i PATH="$$PATH" ../$(VENV)/bin/orderkeep config --format env > ../.env.example
 	cd docs && env -i PATH="$$PATH" ../$(VENV)/bin/orderkeep config --format markdown > settings.md
@@ -55,12 +83,18 @@ recording: $(VENV)/.installed-dev ## Record the page, and take its pictures: doc
 	@sh tests/install-browser
 	$(VENV)/bin/python -m tests.e2e.recording docs
 
+NEEDS_DOCKER = command -v docker > /dev/null || \
+	{ echo "make $@ needs Docker: https://docs.docker.com/engine/install/ (make demo needs none)"; exit 1; }
+NEEDS_COMPOSE = docker compose version > /dev/null 2>&1 || \
+	{ echo "make $@ needs Docker with its compose plugin: https://docs.docker.com/engine/install/ (make demo needs none)"; exit 1; }
+
 LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	--no-emit-index-url --no-emit-find-links --extra embedded --extra redis --group build pyproject.toml
+	--no-emit-index-url --no-emit-find-links --extra redis --group build pyproject.toml
 
 lock: $(VENV)/.installed-dev ## Choose the newest versions of the dependencies and pin them by hash
-	$(LOCK) --upgrade -o requirements.lock
-	$(LOCK) --upgrade --group dev --constraint requirements.lock -o requirements-dev.lock
+	$(LOCK) --upgrade --extra embedded -o requirements.lock
+	$(LOCK) --upgrade --extra embedded --group dev --constraint requirements.lock -o requirements-dev.lock
+	$(LOCK) --upgrade --constraint requirements.lock -o requirements-image.lock
 
 clean: ## Remove what was built, the demo's data included
-	rm -rf $(VENV) .orderkeep .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .orderkeep .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build
