@@ -5,7 +5,8 @@ VENV := .venv
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test chaos lint bench run lock docs site package-check recording clean
+.PHONY: help install demo test chaos lint bench run build docker-build up down status logs deploy-check lock docs \
+	site package-check recording clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 15
@@ -51,6 +52,33 @@ lint: $(VENV)/.installed-dev ## Check style, types and the direction of imports
 bench: $(VENV)/.installed ## Measure the service beside its limits
 	@exec $(VENV)/bin/orderkeep bench $(ARGS)
 
+build: $(VENV)/.installed ## Build the wheel: dist/orderkeep-*.whl
+	$(VENV)/bin/pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+	@ls dist/*.whl
+
+docker-build: ## Build the container image orderkeep:local
+	@$(NEEDS_DOCKER)
+	docker build --tag orderkeep:local .
+
+up: ## Start everything in containers: make up ARGS='--profile monitoring --profile redis'
+	@$(NEEDS_COMPOSE)
+	docker compose $(ARGS) up --detach --build
+
+down: ## Stop the containers; their data stays, unless ARGS=--volumes
+	@$(NEEDS_COMPOSE)
+	docker compose --profile '*' down $(ARGS)
+
+status: ## Show the containers and their health
+	@$(NEEDS_COMPOSE)
+	docker compose --profile '*' ps --all $(ARGS)
+
+logs: ## Follow the containers' logs: make logs ARGS='ingest api'
+	@$(NEEDS_COMPOSE)
+	docker compose --profile '*' logs --follow --tail 100 $(ARGS)
+
+deploy-check: ## Check Dockerfile, compose.yaml, the chart and the units with their own tools
+	@sh deploy/check
+
 docs: $(VENV)/.installed ## Write .env.example and docs/settings.md from the settings' module
 	cd docs && env -i PATH="$$PATH" ../$(VENV)/bin/orderkeep config --format env > ../.env.example
 	cd docs && env -i PATH="$$PATH" ../$(VENV)/bin/orderkeep config --format markdown > settings.md
@@ -65,14 +93,21 @@ recording: $(VENV)/.installed-dev ## Record the page, and take its pictures: doc
 	@sh tests/install-browser
 	$(VENV)/bin/python -m tests.e2e.recording docs
 
+NEEDS_DOCKER = command -v docker > /dev/null || \
+	{ echo "make $@ needs Docker: https://docs.docker.com/engine/install/ (make demo needs none)"; exit 1; }
+NEEDS_COMPOSE = docker compose version > /dev/null 2>&1 || \
+	{ echo "make $@ needs Docker with its compose plugin: https://docs.docker.com/engine/install/ (make demo needs none)"; exit 1; }
+
 PIN := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links
 LOCK := $(PIN) --all-extras --group build pyproject.toml
+LOCK_IMAGE := $(PIN) --extra kafka --extra nats --extra redis --extra otel --group build pyproject.toml
 LOCK_SITE := $(PIN) --group site
 
 lock: $(VENV)/.installed-dev ## Choose the newest versions of the dependencies and pin them by hash
 	$(LOCK) --upgrade -o requirements.lock
 	$(LOCK) --upgrade --group dev --constraint requirements.lock -o requirements-dev.lock
+	$(LOCK_IMAGE) --upgrade --constraint requirements.lock -o requirements-image.lock
 	$(LOCK_SITE) --upgrade --constraint requirements-dev.lock -o requirements-site.lock
 
 clean: ## Remove what was built, the demo's data included

@@ -88,6 +88,32 @@ def api(*, fd: Annotated[int | None, Parameter(show=False)] = None) -> None:
 
 
 @app.command
+def health(
+    role: Literal["api", "ingest"] = "api",
+    /,
+    *,
+    ready: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Ask a process of this machine whether it lives; exits with 1 when it does not.
+
+    Examples: `orderkeep health`, `orderkeep health ingest --ready`, `orderkeep health --http-port 9090`
+
+    Parameters
+    ----------
+    role
+        Which one: the API at HTTP_HOST and HTTP_PORT, or ingest at INGEST_HOST and INGEST_PORT.
+    ready
+        Ask what it can do now, too: the answer is /health/ready instead of /health/live.
+    """
+    from orderkeep.probe import ask
+
+    found = ask(settings_in_force(), role, ready=ready)
+    if not found.well:
+        end(found.text, EXIT_FOUND)
+    print(found.text)
+
+
+@app.command
 def migrate() -> None:
     """Bring the database to the version that this program needs. Safe to run at any time."""
     from orderkeep.storage.migrate import migrate as bring_up
