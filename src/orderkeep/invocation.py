@@ -5,7 +5,8 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from orderkeep.errors import ConfigurationError
-from orderkeep.settings import Settings, load
+from orderkeep.settings import Settings, load, old_names_in_use, variable
+from orderkeep.settings_names import RENAMED
 
 EXIT_FOUND = 1  # the command did its work, and what it found is bad
 EXIT_FATAL = 2  # the set-up is wrong; the line printed says what to do
@@ -23,7 +24,7 @@ def take_settings(arguments: Sequence[str]) -> list[str]:
         word = waiting.pop(0)
         name, equals, value = word.removeprefix("--").partition("=")
         name = name.replace("-", "_")
-        if word.startswith("--") and name in Settings.model_fields:
+        if word.startswith("--") and (name in Settings.model_fields or name in RENAMED):
             if not equals and not waiting:
                 raise ConfigurationError(f"{word} needs a value")
             _flags[name] = value if equals else waiting.pop(0)
@@ -34,13 +35,18 @@ def take_settings(arguments: Sequence[str]) -> list[str]:
 
 def settings_in_force(*, service: bool = False) -> Settings:
     """The settings of this run. A service logs as they say; what a person waits for, only trouble."""
+    import structlog
+
     from orderkeep.observe.logs import configure
 
+    log = structlog.get_logger()
     settings = load(_flags)
     if service:
         configure(settings.log_format, settings.log_level)
     else:
         configure("console", "warning")
+    for old in old_names_in_use(_flags):
+        log.warning("setting_renamed", old=variable(old), new=variable(RENAMED[old]))
     return settings
 
 
