@@ -12,18 +12,27 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from orderkeep.errors import BrokerUnavailable, Fatal, ServerUnavailable
 from orderkeep.settings import Settings
-from orderkeep.sources.kafka_client import classify, consumer_options, is_no_topic, make_admin
+from orderkeep.sources.kafka_client import (
+    Options,
+    classify,
+    consumer_options,
+    is_no_topic,
+    make_admin,
+)
 
 from .kafka import Cluster, Partition, Topic
 
 ANSWER_SECONDS = 5.0
+_kept: dict[str, AdminClient] = {}
+"""A client for each cluster, never let go of: its own thread may be the last to hold it, for a moment after
+an answer, and librdkafka 2.16 aborts the process when a client ends there (seen within 30 looks)."""
 _NEWEST: OffsetSpec = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call] # its stubs give no type
 
 
 async def look(settings: Settings) -> Cluster:
     """Raises `Transient` or `Fatal`."""
     options = consumer_options(settings.kafka_brokers, settings.kafka_group, settings.kafka_options)
-    admin = make_admin(options)
+    admin = _admin(options)
     try:
         nodes = await _ask(admin.describe_cluster, settings.kafka_topic)
     except BrokerUnavailable as error:
@@ -33,6 +42,13 @@ async def look(settings: Settings) -> Cluster:
         topic=await _topic(admin, settings.kafka_topic),
         dead_letters=await _topic(admin, settings.kafka_dead_letter_topic),
     )
+
+
+def _admin(options: Options) -> AdminClient:
+    name = repr(sorted(options.items()))
+    if name not in _kept:
+        _kept[name] = make_admin(options)
+    return _kept[name]
 
 
 async def _topic(admin: AdminClient, name: str) -> Topic | None:
