@@ -209,6 +209,27 @@ def config(
 
 
 @app.command
+def doctor(*, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False) -> None:
+    """Look at the settings, this machine, PostgreSQL, the broker and Redis, and say what is wrong with them.
+
+    Changes nothing. Exits with 0 when all is well, with 1 for warnings, with 2 for errors.
+
+    Parameters
+    ----------
+    as_json
+        Print the findings as one JSON object.
+    """
+    from orderkeep.doctor import Report, examine
+
+    try:
+        report = run(examine(settings_in_force()))
+    except ConfigurationError as error:
+        report = Report.of_mistakes([str(error), *error.others])
+    print(report.json() if as_json else report.table(color=sys.stdout.isatty()))
+    sys.exit(report.exit_code)
+
+
+@app.command
 def demo(
     *,
     broker: Literal["kafka", "jetstream", "stan"] | None = None,

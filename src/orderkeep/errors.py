@@ -18,6 +18,7 @@ OrderkeepError
     └── ServerUnavailable  a server that was to be started, or has to be there, cannot be had
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 RejectKind = Literal[
@@ -95,7 +96,11 @@ class Fatal(OrderkeepError):
 
 
 class ConfigurationError(Fatal):
-    """A setting is missing, misspelt, out of range or at odds with another."""
+    """A setting is missing, misspelt, out of range or at odds with another; `others` are wrong besides."""
+
+    def __init__(self, message: str, *, others: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.others = list(others)
 
 
 class NotMigrated(Fatal):

@@ -39,14 +39,20 @@ def take_settings(arguments: Sequence[str]) -> list[str]:
 
 def settings_in_force(*, service: bool = False) -> "Settings":
     """The settings of this run. A service logs as they say; what a person waits for, only trouble."""
-    from orderkeep.observe.logs import configure
-    from orderkeep.settings import load
+    import structlog
 
+    from orderkeep.observe.logs import configure
+    from orderkeep.settings import load, old_names_in_use, variable
+    from orderkeep.settings_names import RENAMED
+
+    log = structlog.get_logger()
     settings = load(_flags)
     if service:
         configure(settings.log_format, settings.log_level)
     else:
         configure("console", "warning")
+    for old in old_names_in_use(_flags):
+        log.warning("setting_renamed", old=variable(old), new=variable(RENAMED[old]))
     return settings
 
 
@@ -67,5 +73,6 @@ def _is_setting(name: str) -> bool:
     if name in ("help", "version"):
         return False
     from orderkeep.settings import Settings
+    from orderkeep.settings_names import RENAMED
 
-    return name in Settings.model_fields
+    return name in Settings.model_fields or name in RENAMED

@@ -4,26 +4,19 @@ The later is the stronger: the defaults here, a `.env` file in the working folde
 flags of the command. `.env.example`, `docs/settings.md` and `orderkeep config` are made from this module.
 """
 
-import difflib
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
-from dotenv import dotenv_values
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orderkeep.errors import ConfigurationError
+from orderkeep.settings_names import PREFIX, by_new_names, field, given_outside, old_names, unknown
 
-PREFIX = "ORDERKEEP_"
-
-# What Kubernetes injects for a service named "orderkeep", and what the project's own tests read.
-_NOT_OURS = re.compile(
-    rf"{PREFIX}(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?|TEST_\w+)"
-)
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -258,20 +251,37 @@ class Settings(BaseSettings):
 
 def load(flags: Mapping[str, Any] | None = None) -> Settings:
     """Read the settings from everywhere. Raises `ConfigurationError`, one line, for whatever is wrong."""
-    _refuse_unknown({*os.environ, *_names_in_file()})
     given = {name: value for name, value in (flags or {}).items() if value is not None}
+    outside = given_outside(_env_file())
+    mistakes = unknown(outside, Settings.model_fields)
+    settings = None
     try:
-        return Settings(**given)
+        settings = Settings(**by_new_names(given, outside))
     except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0]) if first["loc"] else ""
-        reason = first["msg"].removeprefix("Value error, ")
-        # What may hold a password is not repeated: the line ends up in logs.
-        given_text = "" if name.endswith(("_url", "_options")) else f" (given: {first['input']!r})"
-        raise ConfigurationError(f"{variable(name)}: {reason}{given_text}") from None
+        mistakes += [_mistake(wrong) for wrong in error.errors()]
     except ValueError as error:
         # pydantic-settings raises a ValueError of its own for a JSON setting that is not JSON.
-        raise ConfigurationError(f"a setting cannot be read: {' '.join(str(error).split())}") from None
+        mistakes.append(f"a setting cannot be read: {' '.join(str(error).split())}")
+    if mistakes or settings is None:
+        raise ConfigurationError(mistakes[0], others=mistakes[1:])
+    return settings
+
+
+def old_names_in_use(flags: Iterable[str] = ()) -> list[str]:
+    """The settings that are given by the name that they had once, as fields, by a flag or from outside."""
+    return old_names({*flags, *map(field, given_outside(_env_file()))})
+
+
+def _env_file() -> str:
+    return cast(str, Settings.model_config["env_file"])
+
+
+def _mistake(wrong: "ErrorDetails") -> str:
+    name = str(wrong["loc"][0]) if wrong["loc"] else ""
+    reason = wrong["msg"].removeprefix("Value error, ")
+    # What may hold a password is not repeated: the line ends up in logs.
+    given_text = "" if name.endswith(("_url", "_options")) else f" (given: {wrong['input']!r})"
+    return f"{variable(name)}: {reason}{given_text}"
 
 
 def variable(name: str) -> str:
@@ -304,19 +314,3 @@ def mask_url(url: str) -> str:
     """The URL without its password; greedy, since a password may hold an `@` or a `/` that nobody escaped."""
     url = re.sub(r"(://[^:/@]*:).*@", r"\1***@", url)
     return re.sub(r"(password=)[^&]*", r"\1***", url)
-
-
-def _names_in_file() -> Iterable[str]:
-    path = Path(cast(str, Settings.model_config["env_file"]))
-    return dotenv_values(path).keys() if path.is_file() else ()
-
-
-def _refuse_unknown(names: Iterable[str]) -> None:
-    """A misspelt name would otherwise leave the default in force, silently."""
-    known = {variable(name) for name in Settings.model_fields}
-    for name in sorted(names):
-        if not name.upper().startswith(PREFIX) or name.upper() in known or _NOT_OURS.fullmatch(name):
-            continue
-        close = difflib.get_close_matches(name.upper(), known, n=1)
-        hint = f"did you mean {close[0]}?" if close else "see `orderkeep config`"
-        raise ConfigurationError(f"there is no setting {name}: {hint}")

@@ -4,11 +4,12 @@ import re
 
 import asyncpg
 import pytest
+import structlog.testing
 from hypothesis import HealthCheck, given, settings
 
 from orderkeep.errors import DatabaseUnavailable, Fatal, NotMigrated, Rejected
 from orderkeep.order import decode
-from orderkeep.storage.migrate import check_migrated, migrate, migrations
+from orderkeep.storage.migrate import Migration, check_migrated, migrate, migrations
 from orderkeep.storage.postgres_reader import PostgresReader
 from orderkeep.storage.postgres_writer import PostgresWriter
 from tests.conftest import Database
@@ -56,10 +57,37 @@ async def test_changed_migration(database: Database) -> None:
 
 
 async def test_newer_database(database: Database) -> None:
-    """A database that a newer program migrated is good enough for an older one."""
+    """A database that a newer program migrated is good enough for an older one, which says so."""
     database.execute("insert into schema_migrations values (9999, '9999_later.sql', 'x')")
+    with structlog.testing.capture_logs() as logged:
+        await check_migrated(database.owner_url)
+    assert [(line["event"], line["migrations"]) for line in logged] == [
+        ("database_is_newer", ["9999_later.sql"])
+    ]
+    said: list[str] = []
+    assert await migrate(database.owner_url, said.append) == 0
+    assert said == ["9999_later.sql was applied by a newer program, and stays"]
+
+
+async def test_database_that_is_too_new(database: Database) -> None:
+    """A migration that says which programs it leaves behind is refused by those, and by no others."""
+    newest = migrations()[-1].version
+    step = Migration(
+        newest + 1, "9999_later.sql", f"-- Why.\n\n-- oldest program: {newest + 1:04}\nselect 1;"
+    )
+    assert step.oldest_program == newest + 1
+    await migrate(database.owner_url, known=[*migrations(), step])
+    await check_migrated(database.owner_url, known=[*migrations(), step])
+    with pytest.raises(NotMigrated, match=r"newer program has applied 9999_later\.sql"):
+        await check_migrated(database.owner_url)
+
+
+async def test_migrated_before_programs_were_named(database: Database) -> None:
+    """A database whose migrations do not say which programs they leave behind works, and learns to."""
+    database.execute("alter table schema_migrations drop column oldest_program")
     await check_migrated(database.owner_url)
     assert await migrate(database.owner_url) == 0
+    assert database.value("select max(oldest_program) from schema_migrations") == 0
 
 
 async def test_migrate_holds_nobody_up(empty_database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,7 +100,7 @@ async def test_migrate_holds_nobody_up(empty_database: Database, monkeypatch: py
     async with dump.transaction():
         await dump.execute("lock table rejected_messages in access share mode")
         with pytest.raises(DatabaseUnavailable, match="55P03"):
-            await migrate(url)
+            await migrate(url, tries=1)
     await dump.close()
     assert await migrate(url) == len(steps) - 4
 

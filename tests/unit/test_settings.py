@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+import structlog.testing
 
+from orderkeep import invocation
 from orderkeep.errors import ConfigurationError
-from orderkeep.settings import Settings, load, mask_url, masked, variable
+from orderkeep.settings import Settings, load, mask_url, masked, old_names_in_use, variable
+from orderkeep.settings_names import RENAMED
 
 DEFAULTS = {
     name: field.get_default(call_default_factory=True) for name, field in Settings.model_fields.items()
@@ -251,3 +254,62 @@ def test_wrong_settings_of_the_cache(flags: dict[str, object], reason: str) -> N
     with pytest.raises(ConfigurationError) as caught:
         load(flags)
     assert str(caught.value).startswith(reason)
+
+
+def test_every_mistake() -> None:
+    """All that is wrong is told: the first as the error, the rest beside it."""
+    with pytest.raises(ConfigurationError) as caught:
+        load({"http_port": "eighty", "log_level": "loud"})
+    assert str(caught.value).startswith("ORDERKEEP_HTTP_PORT: ")
+    assert [other.partition(":")[0] for other in caught.value.others] == ["ORDERKEEP_LOG_LEVEL"]
+
+
+def test_renamed_settings_are_there() -> None:
+    """Every old name leads to a setting, and is none itself."""
+    assert set(RENAMED.values()) <= Settings.model_fields.keys()
+    assert not RENAMED.keys() & Settings.model_fields.keys()
+
+
+def test_old_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A setting that got another name goes on working under the old one, wherever that is given."""
+    monkeypatch.setitem(RENAMED, "listen_port", "http_port")
+    (folder / ".env").write_text("ORDERKEEP_LISTEN_PORT=1111\n")
+    assert load().http_port == 1111
+    monkeypatch.setenv("orderkeep_listen_port", "2222")
+    assert load().http_port == 2222
+    assert load({"listen_port": "3333"}).http_port == 3333
+    assert old_names_in_use() == ["listen_port"]
+
+
+def test_old_name_and_new_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where both names are given the new one counts: programs of two versions may run side by side."""
+    monkeypatch.setitem(RENAMED, "listen_port", "http_port")
+    monkeypatch.setenv("ORDERKEEP_LISTEN_PORT", "1111")
+    monkeypatch.setenv("ORDERKEEP_HTTP_PORT", "2222")
+    assert load().http_port == 2222
+    assert load({"http_port": "3333"}).http_port == 3333
+
+
+def test_wrong_value_of_an_old_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is wrong with a value that is given by an old name is told by the new one."""
+    monkeypatch.setitem(RENAMED, "listen_port", "http_port")
+    monkeypatch.setenv("ORDERKEEP_LISTEN_PORT", "eighty")
+    assert refusal().startswith("ORDERKEEP_HTTP_PORT: ")
+
+
+def test_old_name_is_logged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that starts with an old name, of a variable or a flag, warns and says the new one."""
+    monkeypatch.setitem(RENAMED, "listen_port", "http_port")
+    monkeypatch.setattr(invocation, "_flags", {})
+    monkeypatch.setattr("orderkeep.observe.logs.configure", lambda *_arguments: None)
+    assert invocation.take_settings(["api", "--listen-port", "9090"]) == ["api"]
+    with structlog.testing.capture_logs() as logged:
+        assert invocation.settings_in_force().http_port == 9090
+    assert logged == [
+        {
+            "event": "setting_renamed",
+            "log_level": "warning",
+            "old": "ORDERKEEP_LISTEN_PORT",
+            "new": "ORDERKEEP_HTTP_PORT",
+        }
+    ]

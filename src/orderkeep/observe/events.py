@@ -9,6 +9,8 @@ EVENTS: Final[dict[str, str]] = {
     "started": "A command is at work; `role` says which.",
     "stopping": "A signal asked the process to stop; it finishes what is in flight.",
     "stopped": "The process ended in order; `finished` is false when the deadline came first.",
+    "setting_renamed": "A setting is given by the name it had once, `old`: rename it to `new`.",
+    "database_is_newer": "A newer program has applied `migrations`, which this one can work with.",
     "topic_missing": "The topic is not there; perhaps it is being made again. Waiting for it.",
     "topic_made_again": "The topic was deleted and made again: it is read from its beginning.",
     "partitions_assigned": "Partitions to read, and from which positions.",
