@@ -135,6 +135,20 @@ class Settings(BaseSettings):
         description="Names that requests may give in Host, comma-separated, besides localhost, loopback "
         "addresses and HTTP_HOST; * allows all.",
     )
+    http_tls_cert_file: str = Field(
+        "",
+        description="A file with the API's certificate in PEM, the authorities between behind it; the API "
+        "speaks HTTPS alone then. Taken anew when it changes. Empty: HTTP.",
+    )
+    http_tls_key_file: str = Field(
+        "", description="A file with the key of the certificate, not encrypted. Default: HTTP_TLS_CERT_FILE."
+    )
+    http_hsts_seconds: int = Field(
+        31_536_000,
+        ge=0,
+        description="With TLS: seconds for which a browser asks every service of this name by HTTPS alone "
+        "(Strict-Transport-Security). 0: it is not told to.",
+    )
 
     cache: Literal["memory", "redis", "both"] = Field(
         "memory",
@@ -207,6 +221,13 @@ class Settings(BaseSettings):
     def _is_another_topic(cls, value: str, info: ValidationInfo) -> str:
         if value and value == info.data.get("kafka_topic"):
             raise ValueError("dead letters would be read again for ever: name another topic than KAFKA_TOPIC")
+        return value
+
+    @field_validator("http_tls_key_file")
+    @classmethod
+    def _has_a_certificate(cls, value: str, info: ValidationInfo) -> str:
+        if value and not info.data.get("http_tls_cert_file"):
+            raise ValueError("a key without its certificate: set ORDERKEEP_HTTP_TLS_CERT_FILE as well")
         return value
 
     @field_validator("kafka_options", mode="before")

@@ -67,6 +67,8 @@ def run_demo(settings: Settings, demo: Demo, *, reset: bool) -> bool:
     """Run until the time is over, or Ctrl-C; False when the proof fails. Blocks; raises `Fatal`."""
     console = Console(stderr=demo.as_json, highlight=False)
     refuse_exposure(settings)
+    # A certificate is for the service's own name, and the demo is on loopback.
+    settings = settings.model_copy(update={"http_tls_cert_file": "", "http_tls_key_file": ""})
     listener = listen(settings.http_host, settings.http_port, setting="ORDERKEEP_HTTP_PORT")
 
     def say(line: str) -> None:
