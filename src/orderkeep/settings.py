@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 from dotenv import dotenv_values
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orderkeep.errors import ConfigurationError
+from orderkeep.secret_files import SUFFIX, secrets_in_files
 
 PREFIX = "ORDERKEEP_"
 
@@ -34,6 +35,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True
     )
+
+    _files: dict[str, tuple[str, Any]] = PrivateAttr(default_factory=dict)
+    """Of the settings that were read from a file: which file, and what was read."""
 
     source: Literal["kafka", "jetstream", "stan"] = Field(
         "kafka",
@@ -268,6 +272,18 @@ class Settings(BaseSettings):
         """Whether several ingest processes may have messages of the same partition."""
         return self.source == "jetstream" or (self.source == "stan" and bool(self.stan_queue))
 
+    def read_from(self, files: Mapping[str, tuple[str, str]]) -> "Settings":
+        """Note which variables were read from which file."""
+        self._files = {name: (file, self._value(name)) for name, (file, _) in files.items()}
+        return self
+
+    def unchanged_files(self) -> dict[str, str]:
+        """The file of each variable that was read from one, and is still what was read."""
+        return {name: file for name, (file, read) in self._files.items() if self._value(name) == read}
+
+    def _value(self, name: str) -> object:
+        return getattr(self, name.removeprefix(PREFIX).lower())
+
     @property
     def migrate_url(self) -> str:
         return self.database_migrate_url or self.database_url
@@ -277,18 +293,25 @@ class Settings(BaseSettings):
         return self.database_read_url or self.database_url
 
 
+SECRETS = tuple(name for name in Settings.model_fields if name.endswith(("_url", "_options")))
+"""What may hold a password: never repeated in a message, masked where it is shown, and read from files."""
+
+
 def load(flags: Mapping[str, Any] | None = None) -> Settings:
     """Read the settings from everywhere. Raises `ConfigurationError`, one line, for whatever is wrong."""
-    _refuse_unknown({*os.environ, *_names_in_file()})
+    levels = [_dotenv(), os.environ]
+    _refuse_unknown({name for level in levels for name in level})
     given = {name: value for name, value in (flags or {}).items() if value is not None}
+    files = secrets_in_files([variable(name) for name in SECRETS if name not in given], levels)
+    secrets: dict[str, Any] = {name: files[variable(name)][1] for name in SECRETS if variable(name) in files}
     try:
-        return Settings(**given)
+        return Settings(**given, **secrets).read_from(files)
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else ""
         reason = first["msg"].removeprefix("Value error, ")
         # What may hold a password is not repeated: the line ends up in logs.
-        given_text = "" if name.endswith(("_url", "_options")) else f" (given: {first['input']!r})"
+        given_text = "" if name in SECRETS else f" (given: {first['input']!r})"
         raise ConfigurationError(f"{variable(name)}: {reason}{given_text}") from None
     except ValueError as error:
         # pydantic-settings raises a ValueError of its own for a JSON setting that is not JSON.
@@ -301,9 +324,18 @@ def variable(name: str) -> str:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The settings as environment variables, for a child process to have the same."""
-    values = {variable(name): value for name, value in settings.model_dump().items() if value is not None}
-    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
+    """The settings as environment variables, for a child process to have the same.
+
+    What was read from a file, the child reads there: it is not in its environment, and it may be a new one.
+    """
+    files = settings.unchanged_files()
+    given = {variable(name): value for name, value in settings.model_dump().items() if value is not None}
+    values = {name: value for name, value in given.items() if name not in files}
+    return {
+        **{name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()},
+        # An empty one is not given: ours may be in the environment that the child inherits.
+        **{variable(name) + SUFFIX: files.get(variable(name), "") for name in SECRETS},
+    }
 
 
 def masked(settings: Settings) -> dict[str, Any]:
@@ -327,14 +359,15 @@ def mask_url(url: str) -> str:
     return re.sub(r"(password=)[^&]*", r"\1***", url)
 
 
-def _names_in_file() -> Iterable[str]:
+def _dotenv() -> Mapping[str, str | None]:
     path = Path(cast(str, Settings.model_config["env_file"]))
-    return dotenv_values(path).keys() if path.is_file() else ()
+    return dotenv_values(path) if path.is_file() else {}
 
 
 def _refuse_unknown(names: Iterable[str]) -> None:
     """A misspelt name would otherwise leave the default in force, silently."""
     known = {variable(name) for name in Settings.model_fields}
+    known |= {variable(name) + SUFFIX for name in SECRETS}
     for name in sorted(names):
         if not name.upper().startswith(PREFIX) or name.upper() in known or _NOT_OURS.fullmatch(name):
             continue

@@ -136,7 +136,7 @@ def test_nothing_but_tls(api: SecureApi) -> None:
     old.check_hostname = False
     old.verify_mode = ssl.CERT_NONE
     old.set_ciphers("ALL:@SECLEVEL=0")
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         old.maximum_version = ssl.TLSVersion.TLSv1_1
     with pytest.raises(ssl.SSLError):
         api.connect(old)
