@@ -5,7 +5,7 @@ VENV := .venv
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test chaos lint bench run lock docs recording clean
+.PHONY: help install demo test chaos lint security bench run lock docs recording clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 12
@@ -44,6 +44,14 @@ lint: $(VENV)/.installed-dev ## Check style, types and the direction of imports
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
+$(VENV)-security/.installed: requirements-security.lock
+	test -x $(VENV)-security/bin/pip || $(PYTHON) -m venv $(VENV)-security
+	$(VENV)-security/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-security.lock
+	@touch $@
+
+security: $(VENV)-security/.installed ## Look for known holes in the code and in what it needs; write build/orderkeep.cdx.json
+	@$(VENV)-security/bin/python .ci/security $(ARGS)
+
 bench: $(VENV)/.installed ## Measure the service beside its limits
 	@exec $(VENV)/bin/orderkeep bench $(ARGS)
 
@@ -61,6 +69,8 @@ LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --g
 lock: $(VENV)/.installed-dev ## Choose the newest versions of the dependencies and pin them by hash
 	$(LOCK) --upgrade -o requirements.lock
 	$(LOCK) --upgrade --group dev --constraint requirements.lock -o requirements-dev.lock
+	$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-emit-index-url --no-emit-find-links --group security --upgrade -o requirements-security.lock
 
 clean: ## Remove what was built, the demo's data included
-	rm -rf $(VENV) .orderkeep .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-security .orderkeep .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

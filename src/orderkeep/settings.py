@@ -85,7 +85,7 @@ class Settings(BaseSettings):
     nats_url: str = Field(
         "nats://localhost:4222",
         description="NATS servers, comma-separated: nats://user:password@host:port, nats://token@host:port; "
-        "tls:// insists on TLS.",
+        "tls:// insists on TLS, ?ssl_ca_certs=FILE for a certificate authority of your own.",
     )
     nats_subject: str = Field(
         "orders",

@@ -85,6 +85,7 @@ def test_reject_kinds() -> None:
         ("The extra `redis`", PROJECT["project"]["optional-dependencies"]["redis"]),
         ("Building", PROJECT["dependency-groups"]["build"]),
         ("Development", PROJECT["dependency-groups"]["dev"]),
+        ("Security", PROJECT["dependency-groups"]["security"]),
     ],
 )
 def test_dependencies(section: str, declared: list[str]) -> None:

@@ -6,6 +6,7 @@ one: a promotion begins a new timeline, and of two writable servers the one of t
 """
 
 import asyncio
+import ssl
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
@@ -149,7 +150,7 @@ async def _open(url: str, options: dict[str, Any]) -> Reached:
                 url, timeout=HOST_SECONDS, target_session_attrs=SessionAttribute.any, **options
             )
         except ValueError as error:
-            if isinstance(error, asyncpg.InterfaceError):
+            if isinstance(error, asyncpg.InterfaceError | ssl.SSLError):
                 raise
             # uvloop's answer for a socket that is lost before asyncpg has set it up
             raise DatabaseUnavailable(f"the connection was lost while it was made: {error}") from error
