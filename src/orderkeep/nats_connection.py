@@ -204,7 +204,7 @@ def _tls(servers: list[str]) -> ssl.SSLContext | None:
     try:
         context = ssl.create_default_context(cafile=given.get("ssl_ca_certs"))
         if "ssl_certfile" in given:
-            context.load_cert_chain(given["ssl_certfile"], given.get("ssl_keyfile"), password="")
+            context.load_cert_chain(given["ssl_certfile"], given.get("ssl_keyfile"), lambda: "")
     except OSError as error:  # an SSLError is one too
         files = ", ".join(f"{name}={file}" for name, file in given.items())
         raise ConfigurationError(

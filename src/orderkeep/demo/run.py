@@ -194,7 +194,7 @@ class _Run:
 def _get_json(url: str) -> dict[str, Any]:
     """What the service says at `url`; empty while it does not answer."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  # nosec B310 - ours, always http
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310  # nosec B310 # ours, always http
             found: dict[str, Any] = msgspec.json.decode(answer.read())
             return found
     except OSError:
