@@ -8,6 +8,7 @@ one: a promotion begins a new timeline, and of two writable servers the one of t
 import asyncio
 import ssl
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -48,6 +49,7 @@ _NOT_FOR_SERVERS = (
     "fallback_application_name",
 )
 """libpq's parameters that are done here in another way; asyncpg would send them as settings of the server."""
+_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 
 _BRANCH = """
 select array[system_identifier::text,
@@ -82,6 +84,7 @@ async def reach(url: str, role: Role, **options: Any) -> Reached:
     every host refuses us for good, else `Transient`.
     """
     hosts, attribute = each_host(url)
+    _refuse_missing_files(url)
     wanted = _ATTRIBUTES.get(attribute, "any") if role == "any" else role
     asking = [asyncio.create_task(_open(host, options)) for host in hosts]
     chosen: Reached | None = None
@@ -118,6 +121,14 @@ def each_host(url: str) -> tuple[list[str], str]:
             "the database URL is not of the form postgresql://user:password@host:port/database"
         ) from None
     return hosts, attribute
+
+
+def _refuse_missing_files(url: str) -> None:
+    """asyncpg's error for one is that of a server that is away."""
+    given = dict(parse_qsl(urlsplit(url).query))
+    for name in _FILES:
+        if name in given and not Path(given[name]).is_file():
+            raise ConfigurationError(f"the database URL has {name}={given[name]}, and there is no such file")
 
 
 def _each_host(url: str) -> tuple[list[str], str]:
