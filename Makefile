@@ -5,8 +5,8 @@ VENV := .venv
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test chaos lint bench run build docker-build up down status logs deploy-check lock docs \
-	site package-check recording clean
+.PHONY: help install demo test chaos lint security bench run build docker-build up down status logs deploy-check \
+	lock docs site package-check recording clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 15
@@ -48,6 +48,14 @@ lint: $(VENV)/.installed-dev ## Check style, types and the direction of imports
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+$(VENV)-security/.installed: requirements-security.lock
+	test -x $(VENV)-security/bin/pip || $(PYTHON) -m venv $(VENV)-security
+	$(VENV)-security/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-security.lock
+	@touch $@
+
+security: $(VENV)-security/.installed ## Look for known holes in the code and in what it needs; write build/orderkeep.cdx.json
+	@$(VENV)-security/bin/python .ci/security $(ARGS)
 
 bench: $(VENV)/.installed ## Measure the service beside its limits
 	@exec $(VENV)/bin/orderkeep bench $(ARGS)
@@ -109,6 +117,8 @@ lock: $(VENV)/.installed-dev ## Choose the newest versions of the dependencies a
 	$(LOCK) --upgrade --group dev --constraint requirements.lock -o requirements-dev.lock
 	$(LOCK_IMAGE) --upgrade --constraint requirements.lock -o requirements-image.lock
 	$(LOCK_SITE) --upgrade --constraint requirements-dev.lock -o requirements-site.lock
+	$(PIN) --group security --upgrade -o requirements-security.lock
 
 clean: ## Remove what was built, the demo's data included
-	rm -rf $(VENV) .orderkeep build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-* .orderkeep build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis \
+		.import_linter_cache

@@ -28,6 +28,7 @@ from orderkeep.api.posting import posting_route
 from orderkeep.api.rejects import reject_routes
 from orderkeep.api.server import address, listen, serve
 from orderkeep.api.state import state_route
+from orderkeep.api.tls import tls_of
 from orderkeep.brokers import dead_letters_of, make_publisher, source_of
 from orderkeep.cache.read_through import ReadThrough
 from orderkeep.cache.redis import RedisCache
@@ -114,6 +115,7 @@ async def run_api(settings: Settings, listener: socket.socket | None = None) -> 
     It listens on `listener`, when one is handed down.
     """
     refuse_exposure(settings)
+    tls = tls_of(settings)
     listener = listener or listen(settings.http_host, settings.http_port, setting="ORDERKEEP_HTTP_PORT")
     await within(START_SECONDS, lambda: check_migrated(settings.read_url))
     metrics = Metrics("api")
@@ -150,10 +152,11 @@ async def run_api(settings: Settings, listener: socket.socket | None = None) -> 
     connections = Connections(allowed_connections())
     gc.freeze()  # as above; the cache is walked through no more either (docs/performance.md)
     with stop_on_signal() as stop:
-        log.info("started", role="api", address=address(listener), connections=connections.limit)
+        where = address(listener, secure=tls is not None)
+        log.info("started", role="api", address=where, connections=connections.limit)
         warming = asyncio.create_task(_warm(warmer, redis))
         feeding = asyncio.create_task(feed.stop_when(stop))
-        serving = asyncio.create_task(serve(app, listener, stop, lane, connections))
+        serving = asyncio.create_task(serve(app, listener, stop, lane, connections, tls))
         try:
             await _run_together(stop, warming, feeding, serving, leader=serving)
         finally:
@@ -191,6 +194,7 @@ async def run_serve(settings: Settings) -> None:
     no connection.
     """
     refuse_exposure(settings)
+    secure = tls_of(settings) is not None  # one that cannot be used is refused here already
     listener = listen(settings.http_host, settings.http_port, setting="ORDERKEEP_HTTP_PORT")
     names = ["api"] if settings.http_workers == 1 else [f"api {n + 1}" for n in range(settings.http_workers)]
     fd, variables = listener.fileno(), environment(settings)
@@ -199,7 +203,7 @@ async def run_serve(settings: Settings) -> None:
         *(Service(name, ["api", f"--fd={fd}"], fd=fd, settings=variables) for name in names),
     ]
     with stop_on_signal() as stop:
-        log.info("started", role="serve", address=address(listener))
+        log.info("started", role="serve", address=address(listener, secure=secure))
         await keep_all_up(services, stop)
 
 

@@ -9,7 +9,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import nats.errors
 from nats.aio.client import Client
@@ -18,6 +18,7 @@ from nats.js.errors import APIError, ServerError, ServiceUnavailableError
 from nats.js.errors import Error as JetStreamError
 
 from orderkeep.errors import BrokerUnavailable, ConfigurationError, Fatal
+from orderkeep.refused_certificate import passes, why_refused
 
 CONNECT_SECONDS = 5.0
 PING_SECONDS = 5
@@ -25,6 +26,8 @@ CLOSE_SECONDS = 1.0
 """For a server that does not take what is still to be sent."""
 NOT_FOR_THIS_ACCOUNT = 10039
 """The error code of JetStream for an account that may not use it."""
+_OF_CERTIFICATES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+"""What a URL may say behind its ?, by the names that a URL of Redis has for them."""
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -98,11 +101,13 @@ class Connection(Client):
 async def connect(url: str, name: str) -> Connection:
     """Connect to one of the servers of `url`: nats:// or tls://, comma-separated, each with credentials.
 
+    What a URL says behind its ? of certificates is for all of them: ssl_ca_certs, ssl_certfile, ssl_keyfile.
     `name` is shown by the server. Takes at most `CONNECT_SECONDS`. Raises `BrokerUnavailable`, or `Fatal`
     when the server refuses the credentials.
     """
     servers = [part.strip() for part in url.split(",") if part.strip()]
-    connection = Connection(insist_on_tls=any(server.startswith("tls://") for server in servers))
+    tls = _tls(servers)
+    connection = Connection(insist_on_tls=tls is not None)
     try:
         with translated(connection, url):
             async with asyncio.timeout(CONNECT_SECONDS):
@@ -115,6 +120,7 @@ async def connect(url: str, name: str) -> Connection:
                     reconnect_time_wait=0,
                     ping_interval=PING_SECONDS,
                     error_cb=connection.note_error,
+                    tls=tls,
                     **_credentials(servers),
                 )
     except BaseException:
@@ -144,7 +150,10 @@ def classify(error: Exception, connection: Connection, url: str) -> BrokerUnavai
     if "authorization violation" in text.lower() or "authentication" in text.lower():
         return Fatal(f"NATS at {place(url)} refuses us: correct the credentials in ORDERKEEP_NATS_URL")
     if isinstance(error, ssl.SSLCertVerificationError):
-        return Fatal(f"the certificate of NATS at {place(url)} is not trusted: {error.verify_message}")
+        refused = why_refused(
+            f"NATS at {place(url)}", error, "?ssl_ca_certs=FILE behind ORDERKEEP_NATS_URL, or SSL_CERT_FILE"
+        )
+        return BrokerUnavailable(refused) if passes(error) else Fatal(refused)
     if isinstance(error, JetStreamError):
         return BrokerUnavailable(f"JetStream at {place(url)}: {text}")
     if connection.refusal:
@@ -181,6 +190,27 @@ def _credentials(servers: list[str]) -> dict[str, Any]:
         if parts.username:
             return {"token": unquote(parts.username)}
     return {}
+
+
+def _tls(servers: list[str]) -> ssl.SSLContext | None:
+    """What to trust and to show, where TLS is asked for. Raises `ConfigurationError`."""
+    given = {name: file for server in servers for name, file in parse_qsl(_split(server).query)}
+    if unknown := given.keys() - _OF_CERTIFICATES:
+        raise ConfigurationError(
+            f"ORDERKEEP_NATS_URL: there is no {min(unknown)}, only {', '.join(_OF_CERTIFICATES)}"
+        )
+    if not given and not any(_split(server).scheme == "tls" for server in servers):
+        return None
+    try:
+        context = ssl.create_default_context(cafile=given.get("ssl_ca_certs"))
+        if "ssl_certfile" in given:
+            context.load_cert_chain(given["ssl_certfile"], given.get("ssl_keyfile"), lambda: "")
+    except OSError as error:  # an SSLError is one too
+        files = ", ".join(f"{name}={file}" for name, file in given.items())
+        raise ConfigurationError(
+            f"ORDERKEEP_NATS_URL: {files} cannot be used, PEM files are expected ({error.strerror or error})"
+        ) from None
+    return context
 
 
 def _without_credentials(server: str) -> str:

@@ -9,10 +9,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orderkeep.errors import ConfigurationError
+from orderkeep.secret_files import SUFFIX, secrets_in_files
 from orderkeep.settings_names import PREFIX, by_new_names, field, given_outside, old_names, unknown
 
 if TYPE_CHECKING:
@@ -27,6 +28,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True
     )
+
+    _files: dict[str, tuple[str, Any]] = PrivateAttr(default_factory=dict)
+    """Of the settings that were read from a file: which file, and what was read."""
 
     source: Literal["kafka", "jetstream", "stan"] = Field(
         "kafka",
@@ -74,7 +78,7 @@ class Settings(BaseSettings):
     nats_url: str = Field(
         "nats://localhost:4222",
         description="NATS servers, comma-separated: nats://user:password@host:port, nats://token@host:port; "
-        "tls:// insists on TLS.",
+        "tls:// insists on TLS, ?ssl_ca_certs=FILE for a certificate authority of your own.",
     )
     nats_subject: str = Field(
         "orders",
@@ -127,6 +131,20 @@ class Settings(BaseSettings):
         "",
         description="Names that requests may give in Host, comma-separated, besides localhost, loopback "
         "addresses and HTTP_HOST; * allows all.",
+    )
+    http_tls_cert_file: str = Field(
+        "",
+        description="A file with the API's certificate in PEM, the authorities between behind it; the API "
+        "speaks HTTPS alone then. Taken anew when it changes. Empty: HTTP.",
+    )
+    http_tls_key_file: str = Field(
+        "", description="A file with the key of the certificate, not encrypted. Default: HTTP_TLS_CERT_FILE."
+    )
+    http_hsts_seconds: int = Field(
+        31_536_000,
+        ge=0,
+        description="With TLS: seconds for which a browser asks every service of this name by HTTPS alone "
+        "(Strict-Transport-Security). 0: it is not told to.",
     )
 
     cache: Literal["memory", "redis", "both"] = Field(
@@ -202,6 +220,13 @@ class Settings(BaseSettings):
             raise ValueError("dead letters would be read again for ever: name another topic than KAFKA_TOPIC")
         return value
 
+    @field_validator("http_tls_key_file")
+    @classmethod
+    def _has_a_certificate(cls, value: str, info: ValidationInfo) -> str:
+        if value and not info.data.get("http_tls_cert_file"):
+            raise ValueError("a key without its certificate: set ORDERKEEP_HTTP_TLS_CERT_FILE as well")
+        return value
+
     @field_validator("kafka_options", mode="before")
     @classmethod
     def _read_object(cls, value: object) -> object:
@@ -240,6 +265,18 @@ class Settings(BaseSettings):
         """Whether several ingest processes may have messages of the same partition."""
         return self.source == "jetstream" or (self.source == "stan" and bool(self.stan_queue))
 
+    def read_from(self, files: Mapping[str, tuple[str, str]]) -> "Settings":
+        """Note which variables were read from which file."""
+        self._files = {name: (file, self._value(name)) for name, (file, _) in files.items()}
+        return self
+
+    def unchanged_files(self) -> dict[str, str]:
+        """The file of each variable that was read from one, and is still what was read."""
+        return {name: file for name, (file, read) in self._files.items() if self._value(name) == read}
+
+    def _value(self, name: str) -> object:
+        return getattr(self, name.removeprefix(PREFIX).lower())
+
     @property
     def migrate_url(self) -> str:
         return self.database_migrate_url or self.database_url
@@ -249,14 +286,23 @@ class Settings(BaseSettings):
         return self.database_read_url or self.database_url
 
 
+SECRETS = tuple(name for name in Settings.model_fields if name.endswith(("_url", "_options")))
+"""What may hold a password: never repeated in a message, masked where it is shown, and read from files."""
+
+
 def load(flags: Mapping[str, Any] | None = None) -> Settings:
     """Read the settings from everywhere. Raises `ConfigurationError`, one line, for whatever is wrong."""
     given = {name: value for name, value in (flags or {}).items() if value is not None}
-    outside = given_outside(_env_file())
-    mistakes = unknown(outside, Settings.model_fields)
+    levels = given_outside(_env_file())
+    outside = {name: value for level in levels for name, value in level.items()}
+    mistakes = unknown(outside, {*Settings.model_fields, *(name + SUFFIX.lower() for name in SECRETS)})
     settings = None
     try:
-        settings = Settings(**by_new_names(given, outside))
+        files = secrets_in_files([variable(name) for name in SECRETS if name not in given], levels)
+        secrets = {name: files[variable(name)][1] for name in SECRETS if variable(name) in files}
+        settings = Settings(**{**by_new_names(given, outside), **secrets}).read_from(files)
+    except ConfigurationError as error:
+        mistakes.append(str(error))
     except ValidationError as error:
         mistakes += [_mistake(wrong) for wrong in error.errors()]
     except ValueError as error:
@@ -269,7 +315,7 @@ def load(flags: Mapping[str, Any] | None = None) -> Settings:
 
 def old_names_in_use(flags: Iterable[str] = ()) -> list[str]:
     """The settings that are given by the name that they had once, as fields, by a flag or from outside."""
-    return old_names({*flags, *map(field, given_outside(_env_file()))})
+    return old_names({*flags, *(field(name) for level in given_outside(_env_file()) for name in level)})
 
 
 def _env_file() -> str:
@@ -280,7 +326,7 @@ def _mistake(wrong: "ErrorDetails") -> str:
     name = str(wrong["loc"][0]) if wrong["loc"] else ""
     reason = wrong["msg"].removeprefix("Value error, ")
     # What may hold a password is not repeated: the line ends up in logs.
-    given_text = "" if name.endswith(("_url", "_options")) else f" (given: {wrong['input']!r})"
+    given_text = "" if name in SECRETS else f" (given: {wrong['input']!r})"
     return f"{variable(name)}: {reason}{given_text}"
 
 
@@ -290,9 +336,18 @@ def variable(name: str) -> str:
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """The settings as environment variables, for a child process to have the same."""
-    values = {variable(name): value for name, value in settings.model_dump().items() if value is not None}
-    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
+    """The settings as environment variables, for a child process to have the same.
+
+    What was read from a file, the child reads there: it is not in its environment, and it may be a new one.
+    """
+    files = settings.unchanged_files()
+    given = {variable(name): value for name, value in settings.model_dump().items() if value is not None}
+    values = {name: value for name, value in given.items() if name not in files}
+    return {
+        **{name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()},
+        # An empty one is not given: ours may be in the environment that the child inherits.
+        **{variable(name) + SUFFIX: files.get(variable(name), "") for name in SECRETS},
+    }
 
 
 def masked(settings: Settings) -> dict[str, Any]:

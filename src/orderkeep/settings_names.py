@@ -21,11 +21,13 @@ _NOT_OURS = re.compile(
 )
 
 
-def given_outside(env_file: str) -> dict[str, str | None]:
-    """What has our prefix in the `.env` file and the environment, which is stronger, by the name as given."""
+def given_outside(env_file: str) -> list[dict[str, str | None]]:
+    """What has our prefix in the `.env` file, and in the environment, which is stronger; by the names given."""
     path = Path(env_file)
-    values = {**(dotenv_values(path) if path.is_file() else {}), **os.environ}
-    return {name: value for name, value in values.items() if name.upper().startswith(PREFIX)}
+    levels = (dotenv_values(path) if path.is_file() else {}, os.environ)
+    return [
+        {name: value for name, value in level.items() if name.upper().startswith(PREFIX)} for level in levels
+    ]
 
 
 def field(name: str) -> str:

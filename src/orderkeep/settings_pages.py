@@ -8,7 +8,8 @@ from pydantic.fields import FieldInfo
 from rich.console import Console
 from rich.table import Table
 
-from orderkeep.settings import Settings, masked, variable
+from orderkeep.secret_files import SUFFIX
+from orderkeep.settings import SECRETS, Settings, masked, variable
 
 Form = Literal["table", "json", "env", "markdown"]
 
@@ -39,7 +40,9 @@ def _json(settings: Settings) -> str:
 
 def _env(_settings: Settings) -> str:
     lines = [
-        "# Every setting with its default. Copy to .env and change what differs; the environment is stronger."
+        "# Every setting with its default. Copy to .env and change what differs; "
+        "the environment is stronger.",
+        f"# In files that hold the value: {_examples_of_files()}.",
     ]
     for name, field in Settings.model_fields.items():
         lines += ["", f"# {field.description}", f"#{variable(name)}={_default(field)}"]
@@ -56,6 +59,10 @@ def _markdown(_settings: Settings) -> str:
         "flag. Every setting is a flag of every command: `ORDERKEEP_HTTP_PORT=9090` is `--http-port 9090`.",
         "A name that begins with `ORDERKEEP_` and is no setting is an error: a misspelt one does not pass.",
         "",
+        "What may hold a password can be in a file, as Docker and Kubernetes mount secrets. A variable that",
+        f"ends in `_FILE` names it: {_examples_of_files('`')}.",
+        "Beside its setting in the same place, it is an error.",
+        "",
         "| setting | default | meaning |",
         "|---|---|---|",
     ]
@@ -64,6 +71,10 @@ def _markdown(_settings: Settings) -> str:
         shown = f"`{default}`" if default else ""
         lines.append(f"| `{variable(name)}` | {shown} | {field.description} |")
     return "\n".join(lines) + "\n"
+
+
+def _examples_of_files(mark: str = "") -> str:
+    return ", ".join(f"{mark}{variable(name)}{SUFFIX}{mark}" for name in SECRETS)
 
 
 def _default(field: FieldInfo) -> str:

@@ -113,7 +113,7 @@ class Service:
         return self._output.open("ab") if self._output else None
 
     async def _wait(self) -> int:
-        assert self._process is not None  # noqa: S101 - for the type: it was started the line before
+        assert self._process is not None  # noqa: S101  # nosec B101 # for the type: it was just started
         return await self._process.wait()
 
     def _judge(self, code: int) -> None:

@@ -124,6 +124,10 @@ FORBIDDEN_TO_INGEST = [
     ),
     "delete from progress",
     "delete from sources",
+    "truncate rejected_messages, progress, sources",
+    *(f"{what} {table}" for table in ("replays", "gaps") for what in ("delete from", "truncate")),
+    "update replays set detail = ''",
+    "update gaps set accepted_at = now()",
     "update sources set topic = 'x'",
     "drop table orders",
     "alter table orders add column x text",
@@ -139,6 +143,10 @@ FORBIDDEN_TO_READERS = [
     "update rejected_messages set payload = null",
     "update rejected_messages set discarded_at = now()",
     "update progress set next_position = 0",
+    "insert into replays (reject_id, outcome, detail) values (1, '', '')",
+    "insert into gaps (consumer_group, source, partition, first_position, next_position)"
+    " values ('', 1, 1, 1, 1)",
+    "delete from shared_positions",
     "insert into progress (consumer_group, source, partition, writer, next_position) values ('', 1, 1, 1, 1)",
 ]
 
@@ -155,6 +163,50 @@ async def test_forbidden(database: Database, user: str, sql: str) -> None:
             await connection.execute(sql)
     finally:
         await connection.close()
+
+
+GRANTED = """
+select grantee, table_name, privilege_type
+from information_schema.role_table_grants
+where grantee in ('orderkeep_ingest', 'orderkeep_reader')
+"""
+ON_COLUMNS = """
+select grantee, table_name, column_name, privilege_type
+from information_schema.column_privileges
+where grantee in ('orderkeep_ingest', 'orderkeep_reader') and privilege_type <> 'SELECT'
+"""
+
+
+def test_no_more_than_needed(database: Database) -> None:
+    """Of all tables, those of tomorrow too: a reader reads, and ingest only adds to what is kept."""
+    granted = {tuple(row) for row in database.fetch(GRANTED)}
+    assert {right for role, _, right in granted if role == "orderkeep_reader"} == {"SELECT"}
+    ingest = {(table, right) for role, table, right in granted if role == "orderkeep_ingest"}
+    assert {right for _, right in ingest} <= {"SELECT", "INSERT", "UPDATE", "DELETE"}
+    assert {table for table, right in ingest if right == "UPDATE"} == {"progress", "shared_positions"}
+    assert {table for table, right in ingest if right == "DELETE"} == {"shared_positions"}
+    assert ("schema_migrations", "INSERT") not in ingest
+
+    columns = [tuple(row) for row in database.fetch(ON_COLUMNS)]
+    assert {role for role, *_ in columns} == {"orderkeep_ingest"}
+    assert {right for *_, right in columns} <= {"INSERT", "UPDATE"}
+    discarded = {
+        column for _, table, column, right in columns if table == "rejected_messages" and right == "UPDATE"
+    }
+    assert discarded == {"key", "headers", "payload", "discarded_at"}
+
+
+def test_roles_are_nobody(database: Database) -> None:
+    """Neither role can log in, make roles or databases, or own anything; public may make nothing either."""
+    roles = database.fetch("select * from pg_roles where rolname in ('orderkeep_ingest', 'orderkeep_reader')")
+    assert len(roles) == 2
+    rights = ("rolsuper", "rolcreaterole", "rolcreatedb", "rolcanlogin", "rolreplication", "rolbypassrls")
+    assert not any(role[right] for role in roles for right in rights)
+    owners = database.fetch("select distinct pg_get_userbyid(relowner) as owner from pg_class")
+    assert not {"orderkeep_ingest", "orderkeep_reader"} & {row["owner"] for row in owners}
+    for role in ("orderkeep_ingest", "orderkeep_reader"):
+        assert not database.value("select has_schema_privilege($1, 'public', 'create')", role)
+        assert not database.value("select has_database_privilege($1, current_database(), 'create')", role)
 
 
 async def test_reader_as_writer(database: Database) -> None:

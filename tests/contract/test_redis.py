@@ -377,17 +377,22 @@ async def test_documented_rights(own: RedisServer) -> None:
 
 
 async def test_tls(redis: RedisServer, tmp_path: Path) -> None:
-    """Over TLS the server has to show a certificate of an authority that is trusted."""
+    """Over TLS the server has to show a certificate of an authority that is trusted, and of its name."""
     async with in_front_of(redis.port, tmp_path) as secured:
         caches = RedisCaches(f"rediss://localhost:{secured.port}/0?ssl_ca_certs={secured.authority}")
         async with caches.opened() as cache:
             await keep(caches, cache, "a")
             assert await cache.get("a") == ENTRY
-        caches.url = f"rediss://localhost:{secured.port}/0"
-        async with caches.opened() as cache:
-            while not cache.breaker_is_open:
-                assert await cache.get("a") is None
-            assert "certificate" in str(cache.status().detail)
+        for url, remedy in (
+            (f"rediss://localhost:{secured.port}/0", "name the authority that signed it by ?ssl_ca_certs"),
+            (f"rediss://127.0.0.1:{secured.port}/0?ssl_ca_certs={secured.authority}", "connect by a name"),
+        ):
+            caches.url = url
+            async with caches.opened() as cache:
+                while not cache.breaker_is_open:
+                    assert await cache.get("a") is None
+                assert "the certificate of Redis is refused" in str(cache.status().detail)
+                assert remedy in str(cache.status().detail)
 
 
 @asynccontextmanager

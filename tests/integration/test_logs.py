@@ -9,11 +9,12 @@ import pytest
 
 from orderkeep.observe.events import EVENTS
 from tests.conftest import Database
+from tests.orders import document, order
 from tests.service import Process, Service, wait_until
 
 from .load import Load, prove, wait_for_commits
 
-PERSONAL = ("name", "phone", "email", "address")
+PERSONAL = ("name", "phone", "email", "address", "zip", "city", "region")
 MARK = "Gwendolyn-Quux"
 """In every broken message: a name that no log may hold."""
 
@@ -32,12 +33,32 @@ def broken() -> Iterator[bytes]:
     yield MARK.encode() + noise.randbytes(100)
 
 
+def marked(uid: str, **changes: str) -> bytes:
+    """An order with the mark in every field that may tell who somebody is, and in one of the sender's own."""
+    person = document()["delivery"]
+    delivery = {field: f"{MARK} {field} +7 900 {MARK}@example.org" for field in person}
+    return order(uid, delivery=delivery, customer_id=MARK, internal_signature=MARK, remark=MARK, **changes)
+
+
+JSON = {"content-type": "application/json"}
+POSTED = [
+    MARK.encode(),
+    marked("posted"),
+    marked("posted", locale="other"),
+    marked("refused", date_created=MARK),
+]
+"""What is no JSON, an order, another with its uid, and one that is wrong in a field."""
+
+
 @pytest.fixture
 def busy(own_service: Service, database: Database) -> tuple[Service, Load]:
-    """A service that has met good orders, broken ones, a lost database, odd requests and a restart."""
+    """A service that has met good orders, broken ones, conflicts, a lost database and odd requests."""
+    disputed = [marked("marked"), marked("marked", locale="other"), marked("wrong", date_created=MARK)]
+    own_service.env["ORDERKEEP_LOG_LEVEL"] = "debug"
+    own_service.ingest.env["ORDERKEEP_LOG_LEVEL"] = own_service.api.env["ORDERKEEP_LOG_LEVEL"] = "debug"
     own_service.start()
     with Load(own_service, bad=0.3) as load:
-        own_service.send(list(broken()))
+        own_service.send([*broken(), *disputed])
         for _ in range(3):
             wait_for_commits(own_service.ingest, 50)
             database.server.execute(
@@ -45,8 +66,10 @@ def busy(own_service: Service, database: Database) -> tuple[Service, Load]:
                 f" where datname = '{database.name}' and pid <> pg_backend_pid()"
             )
         wait_for_commits(own_service.ingest)
-    load.expected["rejected"] += len(list(broken()))
-    load.delivered += len(list(broken()))
+    load.expected["rejected"] += len(list(broken())) + 1
+    load.expected["stored"] += 1
+    load.expected["conflict"] += 1
+    load.delivered += len(list(broken())) + len(disputed)
     prove(own_service, load)
     with httpx.Client(base_url=own_service.url) as client:
         for uid in load.payloads:
@@ -54,6 +77,11 @@ def busy(own_service: Service, database: Database) -> tuple[Service, Load]:
         client.get(f"/orders/{MARK}")
         client.get("/orders?after=x")
         client.post("/orders", content=b"{" + MARK.encode())
+        statuses = [client.post("/orders", content=body, headers=JSON).status_code for body in POSTED]
+        assert statuses == [422, 201, 409, 422]
+        assert client.get("/orders", params={"customer_id": MARK}).status_code == 200
+        for reject in client.get("/rejects", params={"limit": 5}).json()["rejects"]:
+            client.post(f"/rejects/{reject['id']}/replay", headers=JSON)
     return own_service, load
 
 

@@ -11,7 +11,8 @@ import orderkeep.cli
 from orderkeep.errors import RejectKind
 from orderkeep.observe.events import EVENTS
 from orderkeep.observe.metrics import METRICS
-from orderkeep.settings import Settings, variable
+from orderkeep.secret_files import SUFFIX
+from orderkeep.settings import SECRETS, Settings, variable
 from tests.contract.implementations import Kind
 from tests.documents import (
     DOCUMENTS,
@@ -64,9 +65,10 @@ def test_exit_codes() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_settings_that_are_named(name: str) -> None:
-    """Every variable that a document names is a setting."""
+    """Every variable that a document names is a setting, or names the file of one."""
     named = set(re.findall(r"ORDERKEEP_[A-Z_]*", read(name)))
-    assert named - OTHER_VARIABLES <= {variable(field) for field in Settings.model_fields}
+    files = {variable(field) + SUFFIX for field in SECRETS}
+    assert named - OTHER_VARIABLES <= {variable(field) for field in Settings.model_fields} | files
 
 
 def test_reject_kinds() -> None:
@@ -86,6 +88,7 @@ def test_reject_kinds() -> None:
         ("Building", PROJECT["dependency-groups"]["build"]),
         ("Development", PROJECT["dependency-groups"]["dev"]),
         ("The site", PROJECT["dependency-groups"]["site"]),
+        ("Security", PROJECT["dependency-groups"]["security"]),
     ],
 )
 def test_dependencies(section: str, declared: list[str]) -> None:

@@ -76,8 +76,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._parse()
 
     def eof_received(self) -> bool:  # type: ignore[override] # asyncio asks for the answer, uvicorn has none
-        """True while answers are due: to close now would lose them."""
+        """True while answers are due: to close now would lose them. TLS knows no half, and closes."""
         self._half_closed = True
+        if self.scheme == "https":
+            return False
         return not self._all_answered() and not self._is_endless()
 
     def on_message_begin(self) -> None:
@@ -231,6 +233,9 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self.transport.write(self._refusal)
         self._refusal = None
+        if not self.transport.can_write_eof():  # TLS: its own end waits for the client's
+            self.transport.close()
+            return
         self.transport.write_eof()
         self.flow.resume_reading()
         self._timer = self.loop.call_later(_LINGER_SECONDS, self.transport.close)

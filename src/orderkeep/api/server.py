@@ -5,7 +5,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import uvicorn
 from litestar.types import ASGIApp
@@ -13,11 +13,14 @@ from litestar.types import ASGIApp
 from orderkeep.api.connections import Connections
 from orderkeep.api.fast_lane import FastLane, FastLaneProtocol
 from orderkeep.api.protocol import BoundedProtocol
+from orderkeep.api.tls import Tls
 from orderkeep.errors import ConfigurationError
 
 KEEP_ALIVE_SECONDS = 30
 DRAIN_SECONDS = 5
 BACKLOG = 2_048
+HANDSHAKE_SECONDS = 10.0
+"""For TLS; a connection is counted, and its head has its own time, when that is done."""
 
 
 class Server(uvicorn.Server):
@@ -26,10 +29,31 @@ class Server(uvicorn.Server):
     It tells `lane` what time it is: the headers that it makes anew once a second, and who waits for too long.
     """
 
-    def __init__(self, config: uvicorn.Config, lane: FastLane | None) -> None:
+    def __init__(self, config: uvicorn.Config, lane: FastLane | None, tls: Tls | None) -> None:
         super().__init__(config)
         self._lane = lane
+        self._tls = tls
         self._told: list[tuple[bytes, bytes]] = []
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections; with TLS as uvicorn would, but with a limit of time for the handshake."""
+        if self._tls is None:
+            await super().startup(sockets)
+            return
+        await self.lifespan.startup()
+        make: Any = self.config.http_protocol_class
+        state = {"server_state": self.server_state, "app_state": self.lifespan.state}
+        self.servers = [
+            await asyncio.get_running_loop().create_server(
+                partial(make, config=self.config, **state),
+                sock=listener,
+                ssl=self._tls.context,
+                backlog=BACKLOG,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS,
+            )
+            for listener in sockets or ()
+        ]
+        self.started = True
 
     async def on_tick(self, counter: int) -> bool:
         ends = await super().on_tick(counter)
@@ -62,10 +86,11 @@ def listen(host: str, port: int, *, setting: str) -> socket.socket:
     return listener
 
 
-def address(listener: socket.socket) -> str:
-    """The URL under which the socket is reached."""
+def address(listener: socket.socket, *, secure: bool = False) -> str:
+    """The URL under which the socket is reached; `secure` says that TLS is spoken there."""
     host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    scheme = "https" if secure else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 async def serve(
@@ -74,10 +99,12 @@ async def serve(
     stop: asyncio.Event,
     lane: FastLane | None = None,
     connections: Connections | None = None,
+    tls: Tls | None = None,
 ) -> None:
     """Answer requests until `stop` is set, then finish those that are under way, within seconds.
 
     With `lane` cached orders are answered by it, and everything else by `app`. `connections` has the limits.
+    With `tls` nothing else is spoken.
     """
     shared = connections or Connections()
     protocol = partial(BoundedProtocol, shared) if lane is None else partial(FastLaneProtocol, lane, shared)
@@ -90,18 +117,23 @@ async def serve(
             access_log=False,
             server_header=False,
             proxy_headers=False,
+            headers=tls.headers if tls else [],
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=DRAIN_SECONDS,
         ),
         lane,
+        tls,
     )
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     stopping = asyncio.create_task(stop.wait())
     watching = asyncio.create_task(
         shared.watch(cast("set[BoundedProtocol]", server.server_state.connections))
     )
+    renewing = asyncio.create_task(tls.watch()) if tls else None
     await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
     server.should_exit = True
     stopping.cancel()
     await serving
     watching.cancel()
+    if renewing is not None:
+        renewing.cancel()

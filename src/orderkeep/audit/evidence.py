@@ -1,5 +1,6 @@
 """What the database holds about messages: the rows that an audit compares them with."""
 
+import ssl
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -15,6 +16,7 @@ from orderkeep.errors import (
     ServerUnavailable,
     Transient,
 )
+from orderkeep.refused_certificate import why_refused
 from orderkeep.storage.postgres_hosts import reach
 from orderkeep.storage.queries import load
 
@@ -122,6 +124,8 @@ def explained() -> Iterator[None]:
         raise ConfigurationError(f"PostgreSQL: {error}. Grant orderkeep_reader to the user.") from None
     except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
         raise ConfigurationError(f"PostgreSQL: {error}. Check ORDERKEEP_DATABASE_URL.") from None
+    except ssl.SSLCertVerificationError as error:  # a ValueError, too
+        raise Fatal(why_refused("PostgreSQL", error, "sslrootcert=FILE in ORDERKEEP_DATABASE_URL")) from None
     except ValueError:  # its text may quote the password
         raise ConfigurationError(
             "ORDERKEEP_DATABASE_URL is not of the form postgresql://user:password@host:port/database."

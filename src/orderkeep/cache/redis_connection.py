@@ -18,6 +18,7 @@ from valkey.exceptions import ResponseError
 
 from orderkeep.cache.breaker import Breaker
 from orderkeep.errors import CacheUnavailable, ConfigurationError
+from orderkeep.refused_certificate import find_refused, why_refused
 
 READERS = 2
 """Connections that are there before anyone asks: as many as there are batches at a time in `ReadThrough`."""
@@ -25,6 +26,7 @@ CONNECT_SECONDS = 2.0
 """For a connection, TLS and authentication included; only a probe waits for it."""
 WRITE_SECONDS = 2.0
 """For writes, which nobody waits for."""
+_SECURE = ("rediss://", "valkeys://")
 
 _WRITE = "for i = 1, #KEYS do redis.call('SET', KEYS[i], ARGV[i + 1], 'EX', ARGV[1]) end"
 _TAKE = """
@@ -54,7 +56,11 @@ class RedisConnection:
         try:
             # To try again is for the breaker to decide, and the time of the whole call is limited here.
             self._client: Any = Valkey.from_url(
-                url, retry=Retry(NoBackoff(), 0), socket_timeout=None, socket_connect_timeout=CONNECT_SECONDS
+                url,
+                retry=Retry(NoBackoff(), 0),
+                socket_timeout=None,
+                socket_connect_timeout=CONNECT_SECONDS,
+                **({"ssl_check_hostname": True} if url.startswith(_SECURE) else {}),  # its default is not to
             )
             self._client.connection_pool.make_connection()  # connects to nothing; reads the parameters
         except (ValueError, TypeError):
@@ -135,6 +141,9 @@ class RedisConnection:
         except CacheUnavailable:
             raise
         except Exception as error:  # whatever a cache does, reading goes on without it
+            if refused := find_refused(error):
+                authority = "?ssl_ca_certs=FILE behind ORDERKEEP_REDIS_URL"
+                raise CacheUnavailable(why_refused("Redis", refused, authority)) from error
             raise CacheUnavailable(str(error) or type(error).__name__) from error
 
     async def _mget(self, keys: Sequence[str]) -> list[object]:

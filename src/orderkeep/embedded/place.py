@@ -102,7 +102,7 @@ def may(account: Account, test: str, path: Path) -> bool:
 
 def shared_folder() -> Path:
     """A folder that every user can enter and that outlives a reboot, where there is one."""
-    lasting = Path("/var/tmp")  # noqa: S108 - names in it are made without following links, owners checked
+    lasting = Path("/var/tmp")  # noqa: S108  # nosec B108 # no link is followed in it, owners are checked
     return lasting if os.access(lasting, os.W_OK) else Path(tempfile.gettempdir())
 
 

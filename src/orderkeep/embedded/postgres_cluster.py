@@ -14,7 +14,7 @@ from .process import Account, telling_line
 
 TELLING = ("FATAL:", "PANIC:", "ERROR:", "could not", "error:", "cannot")
 """What marks the lines of PostgreSQL's output that say why something failed."""
-PASSWORD = "password"  # noqa: S105 - the name of the file that holds it
+PASSWORD = "password"  # noqa: S105  # nosec B105 # the name of the file that holds it
 
 
 def make_cluster(binaries: Path, private: Path, account: Account | None) -> None:

@@ -209,7 +209,7 @@ def _starter() -> "queue.SimpleQueue[tuple[Start, Future[subprocess.Popen[bytes]
 
     def serve() -> None:
         while True:
-            start, done = requests.get()
+            start, done = requests.get()  # nosec B113 # a queue, no client of HTTP
             try:
                 done.set_result(start())
             except Exception as error:  # noqa: BLE001 - raised again where the child was asked for

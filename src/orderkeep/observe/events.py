@@ -35,6 +35,9 @@ EVENTS: Final[dict[str, str]] = {
     "redis_unavailable": "Redis is not asked any more, because it failed; PostgreSQL is.",
     "redis_available": "Redis answers again, and is asked.",
     "redis_write_failed": "Redis can be read but takes no writes; what is read is not kept there.",
+    "certificate_renewed": "The API's certificate has changed, and new connections get the new one.",
+    "certificate_refused": "The API's certificate has changed, and cannot be used: the one before stays.",
+    "certificate_ends": "The API's certificate has ended, or ends within a week: renew it. Said once a day.",
     "request_failed": "A request met a mistake of the program: the answer was 500.",
     "child_ended": "A process of `orderkeep serve` ended by itself; it is started again.",
 }

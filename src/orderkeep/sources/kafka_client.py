@@ -146,10 +146,29 @@ def connection_options(options: Mapping[str, Any]) -> Options:
     return {name: value for name, value in options.items() if name.startswith(names)}
 
 
-def make_admin(options: Mapping[str, Any]) -> AdminClient:
+class Admin(AdminClient):
+    """An admin client that knows why no broker answers: librdkafka's own answer is only that time is up."""
+
+    def __init__(self, options: Options) -> None:
+        given: Options = {**options, "error_cb": self._note}
+        super().__init__(given)
+        self._trouble = ""
+
+    def trouble(self) -> str:
+        """The last reason that was told, or nothing."""
+        self.poll(0)
+        return self._trouble
+
+    def _note(self, error: KafkaError) -> None:
+        # That all brokers are down follows every single reason, and says less.
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:  # noqa: SLF001 - a public name, see above
+            self._trouble = error.str()
+
+
+def make_admin(options: Mapping[str, Any]) -> Admin:
     """An admin client over the same connection. Raises `ConfigurationError` for what librdkafka refuses."""
     try:
-        return AdminClient(connection_options(options))
+        return Admin(connection_options(options))
     except KafkaException as error:
         raise ConfigurationError(f"ORDERKEEP_KAFKA_OPTIONS: {error.args[0].str()}") from None
 
@@ -187,7 +206,7 @@ def identify(admin: AdminClient, topic: str, setting: str = "ORDERKEEP_KAFKA_TOP
 
 
 async def find_topic(
-    admin: AdminClient, topic: str, brokers: str, setting: str = "ORDERKEEP_KAFKA_TOPIC"
+    admin: Admin, topic: str, brokers: str, setting: str = "ORDERKEEP_KAFKA_TOPIC"
 ) -> SourceIdentity:
     """Wait for the brokers to answer, at most `CONNECT_SECONDS`. Raises `Fatal`.
 
@@ -199,7 +218,15 @@ async def find_topic(
             return await asyncio.to_thread(identify, admin, topic, setting)
         except BrokerUnavailable as error:
             if asyncio.get_running_loop().time() >= deadline:
-                raise ServerUnavailable(
-                    f"no broker answers at {brokers} ({error}): start Kafka, or set ORDERKEEP_KAFKA_BROKERS"
-                ) from None
+                raise ServerUnavailable(_nobody(brokers, admin.trouble() or str(error))) from None
             await asyncio.sleep(0.2)
+
+
+def _nobody(brokers: str, reason: str) -> str:
+    remedy = "start Kafka, or set ORDERKEEP_KAFKA_BROKERS"
+    if "certificate" in reason:
+        remedy = (
+            "name its authority by ssl.ca.location in ORDERKEEP_KAFKA_OPTIONS, and the brokers as their "
+            "certificates do in ORDERKEEP_KAFKA_BROKERS"
+        )
+    return f"no broker answers at {brokers} ({reason}): {remedy}"

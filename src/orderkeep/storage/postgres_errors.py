@@ -3,6 +3,7 @@
 The classes are those of PostgreSQL's appendix "Error Codes": the first two characters of SQLSTATE.
 """
 
+import ssl
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from orderkeep.errors import (
     OrderkeepError,
     SchemaAtFault,
 )
+from orderkeep.refused_certificate import passes, why_refused
 
 _ABOUT_DATA = ("22", "54")
 _NOT_THERE = ("3D000", "3F000")
@@ -38,6 +40,9 @@ def translated() -> Iterator[None]:
         raise DataRefused(f"the value cannot be encoded for PostgreSQL: {error}") from error
     except asyncpg.ClientConfigurationError as error:
         raise ConfigurationError(f"the database URL cannot be used: {error}") from error
+    except ssl.SSLCertVerificationError as error:
+        text = why_refused("PostgreSQL", error, "sslrootcert=FILE in the database URL")
+        raise (DatabaseUnavailable(text) if passes(error) else Fatal(text)) from error
     except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         # TimeoutError is an OSError; asyncpg's InterfaceError means a connection that is gone.
         raise DatabaseUnavailable(f"PostgreSQL does not answer: {describe(error)}") from error

@@ -6,7 +6,9 @@ one: a promotion begins a new timeline, and of two writable servers the one of t
 """
 
 import asyncio
+import ssl
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
@@ -47,6 +49,7 @@ _NOT_FOR_SERVERS = (
     "fallback_application_name",
 )
 """libpq's parameters that are done here in another way; asyncpg would send them as settings of the server."""
+_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 
 _BRANCH = """
 select array[system_identifier::text,
@@ -81,6 +84,7 @@ async def reach(url: str, role: Role, **options: Any) -> Reached:
     every host refuses us for good, else `Transient`.
     """
     hosts, attribute = each_host(url)
+    _refuse_missing_files(url)
     wanted = _ATTRIBUTES.get(attribute, "any") if role == "any" else role
     asking = [asyncio.create_task(_open(host, options)) for host in hosts]
     chosen: Reached | None = None
@@ -119,6 +123,14 @@ def each_host(url: str) -> tuple[list[str], str]:
     return hosts, attribute
 
 
+def _refuse_missing_files(url: str) -> None:
+    """asyncpg's error for one is that of a server that is away."""
+    given = dict(parse_qsl(urlsplit(url).query))
+    for name in _FILES:
+        if name in given and not Path(given[name]).is_file():
+            raise ConfigurationError(f"the database URL has {name}={given[name]}, and there is no such file")
+
+
 def _each_host(url: str) -> tuple[list[str], str]:
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -149,7 +161,7 @@ async def _open(url: str, options: dict[str, Any]) -> Reached:
                 url, timeout=HOST_SECONDS, target_session_attrs=SessionAttribute.any, **options
             )
         except ValueError as error:
-            if isinstance(error, asyncpg.InterfaceError):
+            if isinstance(error, asyncpg.InterfaceError | ssl.SSLError):
                 raise
             # uvloop's answer for a socket that is lost before asyncpg has set it up
             raise DatabaseUnavailable(f"the connection was lost while it was made: {error}") from error
