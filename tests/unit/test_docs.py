@@ -48,7 +48,7 @@ def test_metrics() -> None:
     """The table of metrics has every metric with its process, kind and labels, and no other."""
     listed = {
         name_in(name): (role, kind, tuple(re.findall(r"`(\w+)`", labels)))
-        for name, role, kind, labels, _ in rows("docs/operations.md", "Metrics")
+        for name, role, kind, labels, _ in rows("docs/observability.md", "Metrics")
     }
     assert listed == {
         name: (metric.role, metric.kind.__name__.lower(), metric.labels) for name, metric in METRICS.items()

@@ -2,15 +2,15 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import structlog
 from msgspec import Struct, field
 
 from orderkeep.observe.metrics import Metrics
-from orderkeep.sources.source import Fetched
-from orderkeep.storage.store import Outcome
+from orderkeep.sources.source import Fetched, Source
+from orderkeep.storage.store import Outcome, Refused
 
 log = structlog.get_logger()
 
@@ -26,7 +26,8 @@ class Percentiles(Struct, frozen=True):
 
 
 class IngestStatus(Struct):
-    """Since the process started. `lag`: messages, by partition; `trouble`: the latest error, if it lasts.
+    """Since the process started. `lag`: messages of each partition that is ours which are not acknowledged,
+    where its end is known; `trouble`: the latest error, if it lasts.
 
     `commit_delay`: from the broker's timestamp of a batch's last message to its commit; `batch_write`: from
     the start of decoding a batch to its commit.
@@ -46,23 +47,50 @@ class IngestObserver:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._status = IngestStatus()
+        self._source: Source | None = None
+        self._in_flight: deque[tuple[Fetched, float]] = deque()
         self._delays: deque[float] = deque(maxlen=_LATEST)
         self._writes: deque[float] = deque(maxlen=_LATEST)
 
+    def begin(self, source: Source) -> None:
+        """From now on this source is read; nothing of one before is in flight."""
+        self._source = source
+        self._in_flight.clear()
+
     @property
     def status(self) -> IngestStatus:
+        if self._source is not None:
+            self._status.lag = dict(self._source.status().lag)
         self._status.commit_delay = _percentiles(self._delays)
         self._status.batch_write = _percentiles(self._writes)
         return self._status
+
+    def tell(self) -> None:
+        """Bring the metrics up to now: what is no event is looked up when somebody asks."""
+        if self._source is not None:
+            source = self._source.status()
+            self._metrics.set("orderkeep_broker_up", source.connected)
+            self._metrics.set_all(
+                "orderkeep_lag_messages", {str(part): lag for part, lag in source.lag.items()}
+            )
+        oldest = self._in_flight[0][1] if self._in_flight else None
+        age = 0.0 if oldest is None else time.monotonic() - oldest
+        self._metrics.set("orderkeep_watermark_age_seconds", age)
+        self._metrics.set("orderkeep_batches_in_flight", len(self._in_flight))
+        self._metrics.set("orderkeep_write_failing", self._status.trouble is not None)
 
     def fetched(self, fetched: Fetched) -> None:
         self._status.consumed += len(fetched.messages)
         self._metrics.add("orderkeep_consumed_messages_total", len(fetched.messages))
         self._metrics.observe("orderkeep_batch_messages", len(fetched.messages))
-        for partition, span in fetched.spans.items():
-            if span.end is not None:
-                self._status.lag[partition] = max(0, span.end - span.next)
-                self._metrics.set("orderkeep_lag_messages", self._status.lag[partition], str(partition))
+        self._in_flight.append((fetched, time.monotonic()))
+
+    def refused(self, refused: Sequence[Refused]) -> None:
+        for kind, count in Counter(each.kind for each in refused).items():
+            self._metrics.add("orderkeep_rejected_messages_total", count, kind)
+
+    def acknowledged(self, fetched: Fetched) -> None:  # noqa: ARG002 - batches are acknowledged in their order
+        self._in_flight.popleft()
 
     def committed(self, fetched: Fetched, outcomes: Mapping[Outcome, int], seconds: float) -> None:
         self._status.trouble = None
