@@ -56,7 +56,7 @@ recording: $(VENV)/.installed-dev ## Record the page, and take its pictures: doc
 	$(VENV)/bin/python -m tests.e2e.recording docs
 
 LOCK := $(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-	--no-emit-index-url --no-emit-find-links --extra embedded --extra redis --group build pyproject.toml
+	--no-emit-index-url --no-emit-find-links --extra embedded --extra redis --extra otel --group build pyproject.toml
 
 lock: $(VENV)/.installed-dev ## Choose the newest versions of the dependencies and pin them by hash
 	$(LOCK) --upgrade -o requirements.lock

@@ -44,6 +44,7 @@ from orderkeep.ingest.retention import discarding
 from orderkeep.ingest.retry import within
 from orderkeep.observe.ingest import IngestObserver
 from orderkeep.observe.metrics import Metrics
+from orderkeep.observe.tracing import traced
 from orderkeep.publish.given import file_messages, line_messages
 from orderkeep.publish.message import GeneratedMessage
 from orderkeep.publish.mixture import Mixture
@@ -58,6 +59,7 @@ from orderkeep.storage.postgres_rejects import PostgresRejects
 from orderkeep.storage.postgres_writer import PostgresWriter
 from orderkeep.storage.rejects import Reject, RejectFilter, RejectStore
 from orderkeep.supervise import Service, keep_all_up
+from orderkeep.traces import traces_of
 
 LISTS = 2
 """Connections of an API process for lists of orders and health, and as many for rejects."""
@@ -84,7 +86,8 @@ async def run_ingest(
     routes = [*ingest_health_routes(observer), ingest_metrics_route(observer, metrics)]
     app = create_app(routes, _hosts(settings), metrics)
     gc.freeze()  # what is there now stays, and is not walked through by the garbage collector any more
-    with stop_on_signal() as stop:
+    with stop_on_signal() as stop, traces_of(settings, "ingest") as traces:
+        observer.trace(traces)
         log.info("started", role="ingest", health=address(listener))
         working = asyncio.create_task(_ingest(settings, observer, stop, accept_gaps=accept_gaps))
         await run_together(stop, working, asyncio.create_task(serve(app, listener, stop)))
@@ -171,12 +174,12 @@ async def run_api(
     ]
     app = create_app(routes, hosts, metrics)
     gc.freeze()  # as above; the cache is walked through no more either (docs/performance.md)
-    with stop_on_signal() as stop:
+    with stop_on_signal() as stop, traces_of(settings, "api") as traces:
         log.info("started", role="api", address=address(listener), connections=connections.limit)
         warming = asyncio.create_task(_warm(warmer, redis))
         feeding = asyncio.create_task(feed.stop_when(stop))
         telling = asyncio.create_task(workers.tell_until(stop) if workers else stop.wait())
-        serving = asyncio.create_task(serve(app, listener, stop, lane, connections))
+        serving = asyncio.create_task(serve(traced(app, traces), listener, stop, lane, connections))
         try:
             await run_together(stop, warming, feeding, telling, serving, leader=serving)
         finally:

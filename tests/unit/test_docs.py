@@ -81,6 +81,7 @@ def test_reject_kinds() -> None:
         ("The program", PROJECT["project"]["dependencies"]),
         ("The extra `embedded`", PROJECT["project"]["optional-dependencies"]["embedded"]),
         ("The extra `redis`", PROJECT["project"]["optional-dependencies"]["redis"]),
+        ("The extra `otel`", PROJECT["project"]["optional-dependencies"]["otel"]),
         ("Building", PROJECT["dependency-groups"]["build"]),
         ("Development", PROJECT["dependency-groups"]["dev"]),
     ],

@@ -35,8 +35,8 @@ class Workers:
             server = await asyncio.start_unix_server(self._tell, self._socket)
         except OSError as error:
             raise ConfigurationError(
-                f"{self._socket} cannot be made ({error.strerror or error}), and API processes tell each other "
-                "their metrics by it: set TMPDIR, or ORDERKEEP_HTTP_WORKERS=1"
+                f"{self._socket} cannot be made ({error.strerror or error}), by which API processes tell "
+                "each other of their metrics: set TMPDIR, or ORDERKEEP_HTTP_WORKERS=1"
             ) from None
         try:
             await stop.wait()

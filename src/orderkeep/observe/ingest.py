@@ -9,6 +9,7 @@ import structlog
 from msgspec import Struct, field
 
 from orderkeep.observe.metrics import Metrics
+from orderkeep.observe.tracing import Traces, trace_batch
 from orderkeep.sources.source import Fetched, Source
 from orderkeep.storage.store import Outcome, Refused
 
@@ -48,6 +49,7 @@ class IngestObserver:
         self._metrics = metrics
         self._status = IngestStatus()
         self._source: Source | None = None
+        self._traces: Traces | None = None
         self._in_flight: deque[tuple[Fetched, float]] = deque()
         self._delays: deque[float] = deque(maxlen=_LATEST)
         self._writes: deque[float] = deque(maxlen=_LATEST)
@@ -56,6 +58,10 @@ class IngestObserver:
         """From now on this source is read; nothing of one before is in flight."""
         self._source = source
         self._in_flight.clear()
+
+    def trace(self, traces: Traces | None) -> None:
+        """Tell there of batches, from now on, in which messages are traced."""
+        self._traces = traces
 
     @property
     def status(self) -> IngestStatus:
@@ -103,6 +109,8 @@ class IngestObserver:
         if timestamp > 0:
             self._delays.append(max(0.0, time.time() - timestamp / 1000))
             self._metrics.observe("orderkeep_commit_delay_seconds", self._delays[-1])
+        if self._traces is not None:
+            trace_batch(self._traces, fetched, outcomes, seconds)
         kept_aside = {name: outcomes[name] for name in ("rejected", "conflict") if outcomes.get(name)}
         if kept_aside:
             log.info("messages_rejected", topic=fetched.source.topic, **kept_aside)

@@ -1,8 +1,6 @@
 """Every metric, in one typed place: its name, its kind, its labels and what it says."""
 
-import platform
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
 from typing import Any, Final, Literal, NamedTuple
 
 from msgspec import Struct
@@ -193,7 +191,6 @@ class Metrics:
         }
         self._told: dict[tuple[str, ...], float] = {}
         ProcessCollector(registry=self.registry)
-        self.set("orderkeep_build_info", 1, version("orderkeep"), platform.python_version())
 
     def add(self, name: MetricName, amount: float = 1, *labels: str) -> None:
         """Count on a counter, by `amount`."""
