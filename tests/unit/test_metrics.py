@@ -4,12 +4,13 @@ import asyncio
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from orderkeep.api.workers import Families, Workers
-from orderkeep.errors import ConfigurationError
+from orderkeep.errors import ConfigurationError, RejectKind
 from orderkeep.observe.ingest import IngestObserver
 from orderkeep.observe.metrics import Metrics, render_together
 from orderkeep.sources.memory import MemorySource, MemoryTopic
@@ -89,7 +90,9 @@ def test_rejects_by_kind() -> None:
     observer = IngestObserver(metrics)
     kinds = ("not_json", "not_json", "empty")
     observer.refused([Refused(message(b"", n), kind, "") for n, kind in enumerate(kinds)])
-    assert samples(metrics.render(), "orderkeep_rejected_messages_total") == {("not_json",): 2, ("empty",): 1}
+    counted = samples(metrics.render(), "orderkeep_rejected_messages_total")
+    assert {kind: count for kind, count in counted.items() if count} == {("not_json",): 2, ("empty",): 1}
+    assert len(counted) == len(get_args(RejectKind))  # each from 0 on, or Prometheus would miss the first
 
 
 def test_writes_that_fail() -> None:

@@ -3,11 +3,12 @@
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Final, get_args
 
 import structlog
 from msgspec import Struct, field
 
+from orderkeep.errors import RejectKind
 from orderkeep.observe.metrics import Metrics
 from orderkeep.observe.tracing import Traces, trace_batch
 from orderkeep.sources.source import Fetched, Source
@@ -53,6 +54,11 @@ class IngestObserver:
         self._in_flight: deque[tuple[Fetched, float]] = deque()
         self._delays: deque[float] = deque(maxlen=_LATEST)
         self._writes: deque[float] = deque(maxlen=_LATEST)
+        # From 0 on: Prometheus sees no increase in a series that begins with what it counts.
+        for outcome in get_args(Outcome):
+            metrics.add("orderkeep_outcomes_total", 0, outcome)
+        for kind in get_args(RejectKind):
+            metrics.add("orderkeep_rejected_messages_total", 0, kind)
 
     def begin(self, source: Source) -> None:
         """From now on this source is read; nothing of one before is in flight."""

@@ -124,7 +124,10 @@ class Deliveries:
     @property
     def lag(self) -> int | None:
         """Positions between what all of us have acknowledged and the end, once that is known."""
-        return None if self._end is None else max(0, self._end - self._floor)
+        if self._end is None:
+            return None
+        done = min(self._replies, default=self._received) if self._alone else self._floor
+        return max(self._end, self._received) - done
 
     @property
     def unacknowledged(self) -> list[str]:
