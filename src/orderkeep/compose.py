@@ -9,7 +9,6 @@ import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
-from functools import partial
 from pathlib import Path
 
 import structlog
@@ -58,6 +57,7 @@ from orderkeep.storage.postgres_reader import PostgresReader
 from orderkeep.storage.postgres_rejects import PostgresRejects
 from orderkeep.storage.postgres_writer import PostgresWriter
 from orderkeep.storage.rejects import Reject, RejectFilter, RejectStore
+from orderkeep.storage.store import Pooled
 from orderkeep.supervise import Service, keep_all_up
 from orderkeep.traces import traces_of
 
@@ -147,15 +147,7 @@ async def run_api(
     lane = FastLane(cache, orders.ask, hosts.allow)
     health = ApiHealth(lists, cache, redis, warmer)
     connections = Connections(allowed_connections())
-    pools = {
-        name: partial(getattr, pool, "use")
-        for name, pool in (
-            ("orders", reader),
-            ("lists", lists),
-            ("following", newcomers),
-            ("rejects", rejects),
-        )
-    }
+    pools: dict[str, Pooled] = {"orders": reader, "lists": lists, "following": newcomers, "rejects": rejects}
     own = ApiMetrics(metrics, cache, redis, warmer, orders, lane, feed, connections, lists, pools)
     workers = Workers(worker, own.families) if worker else None
     routes = [

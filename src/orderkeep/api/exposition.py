@@ -22,7 +22,7 @@ from orderkeep.cache.warm import Warmer
 from orderkeep.errors import OrderkeepError
 from orderkeep.observe.ingest import IngestObserver
 from orderkeep.observe.metrics import CONTENT_TYPE, Family, Metrics, render_together
-from orderkeep.storage.store import OrderReader, PoolUse
+from orderkeep.storage.store import OrderReader, Pooled
 
 DATABASE_SECONDS: Final = 1.0
 LANE_ROUTE: Final = "/orders/{uid}"
@@ -58,7 +58,7 @@ class ApiMetrics:
         feed: Feed,
         connections: Connections,
         reader: OrderReader,
-        pools: Mapping[str, Callable[[], PoolUse]],
+        pools: Mapping[str, Pooled],
     ) -> None:
         """`reader` is asked how full the queue of notifications is; `pools` tell of their connections."""
         self._metrics = metrics
@@ -113,7 +113,7 @@ class ApiMetrics:
 
     def _tell_of_pools(self) -> None:
         for name, pool in self._pools.items():
-            use = pool()
+            use = pool.use
             self._metrics.set("orderkeep_database_connections", use.busy, name, "busy")
             self._metrics.set("orderkeep_database_connections", use.idle, name, "idle")
             self._metrics.set("orderkeep_database_max_connections", use.most, name)

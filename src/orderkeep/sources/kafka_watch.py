@@ -70,7 +70,7 @@ class KafkaWatch:
         try:
             self._ends = self._ask(self._admin, list(partitions))
             self._connected = True
-        except BrokerUnavailable:
+        except (BrokerUnavailable, KafkaException):
             self._connected, self._admin = False, None
 
     def _ask(self, admin: AdminClient, partitions: list[int]) -> dict[int, int]:

@@ -60,9 +60,9 @@ class MemorySource:
             self._topic.committed[self._group, partition] = self._done[partition] = span.next
 
     def status(self) -> SourceStatus:
-        ends = map(len, self._topic.partitions)
-        lag = {partition: end - self._done[partition] for partition, end in enumerate(ends)}
-        return SourceStatus(connected=True, lag=lag if self._done else {})
+        partitions = self._topic.partitions
+        lag = {partition: len(partitions[partition]) - done for partition, done in self._done.items()}
+        return SourceStatus(connected=True, lag=lag)
 
     def stop(self) -> None:
         self._stopped = True

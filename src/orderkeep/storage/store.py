@@ -137,6 +137,13 @@ class PoolUse(NamedTuple):
     most: int
 
 
+class Pooled(Protocol):
+    """What reads over a pool of connections."""
+
+    @property
+    def use(self) -> PoolUse: ...
+
+
 class OrderWriter(Protocol):
     """One writer stores one batch at a time; several writers may work side by side.
 
