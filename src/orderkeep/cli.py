@@ -80,11 +80,15 @@ def ingest(*, accept_gap: bool = False, fd: Annotated[int | None, Parameter(show
 
 
 @app.command
-def api(*, fd: Annotated[int | None, Parameter(show=False)] = None) -> None:
+def api(
+    *,
+    fd: Annotated[int | None, Parameter(show=False)] = None,
+    worker: Annotated[Path | None, Parameter(show=False)] = None,
+) -> None:
     """Serve orders over HTTP, and the page, until Ctrl-C."""
     from orderkeep.compose import run_api
 
-    run(run_api(settings_in_force(service=True), _handed_down(fd)))
+    run(run_api(settings_in_force(service=True), _handed_down(fd), worker))
 
 
 @app.command

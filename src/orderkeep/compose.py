@@ -3,12 +3,12 @@
 import asyncio
 import gc
 import secrets
-import signal
 import socket
 import sys
+import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 
 import structlog
@@ -18,6 +18,7 @@ from orderkeep.api.asyncapi import asyncapi_route, description
 from orderkeep.api.connections import Connections, allowed_connections
 from orderkeep.api.event_feed import Feed
 from orderkeep.api.events import event_route
+from orderkeep.api.exposition import ApiMetrics, api_metrics_route, ingest_metrics_route, note_arrival
 from orderkeep.api.fast_lane import FastLane
 from orderkeep.api.guard import AllowedHosts, is_loopback
 from orderkeep.api.health import ApiHealth, api_health_routes, ingest_health_routes
@@ -29,6 +30,7 @@ from orderkeep.api.rejects import reject_routes
 from orderkeep.api.server import address, listen, serve
 from orderkeep.api.state import state_route
 from orderkeep.api.tls import tls_of
+from orderkeep.api.workers import Workers
 from orderkeep.brokers import dead_letters_of, make_publisher, source_of
 from orderkeep.cache.read_through import ReadThrough
 from orderkeep.cache.redis import RedisCache
@@ -42,10 +44,12 @@ from orderkeep.ingest.retention import discarding
 from orderkeep.ingest.retry import within
 from orderkeep.observe.ingest import IngestObserver
 from orderkeep.observe.metrics import Metrics
+from orderkeep.observe.tracing import traced
 from orderkeep.publish.given import file_messages, line_messages
 from orderkeep.publish.message import GeneratedMessage
 from orderkeep.publish.mixture import Mixture
 from orderkeep.publish.run import PublishReport, publish
+from orderkeep.running import run_together, stop_on_signal
 from orderkeep.settings import Settings, environment
 from orderkeep.storage.migrate import check_migrated
 from orderkeep.storage.postgres_confirmed import Confirmed
@@ -54,7 +58,9 @@ from orderkeep.storage.postgres_reader import PostgresReader
 from orderkeep.storage.postgres_rejects import PostgresRejects
 from orderkeep.storage.postgres_writer import PostgresWriter
 from orderkeep.storage.rejects import Reject, RejectFilter, RejectStore
+from orderkeep.storage.store import Pooled
 from orderkeep.supervise import Service, keep_all_up
+from orderkeep.traces import traces_of
 
 LISTS = 2
 """Connections of an API process for lists of orders and health, and as many for rejects."""
@@ -78,12 +84,14 @@ async def run_ingest(
     await within(START_SECONDS, lambda: check_migrated(settings.database_url))
     metrics = Metrics("ingest")
     observer = IngestObserver(metrics)
-    app = create_app(ingest_health_routes(observer, metrics), _hosts(settings), metrics)
+    routes = [*ingest_health_routes(observer), ingest_metrics_route(observer, metrics)]
+    app = create_app(routes, _hosts(settings), metrics)
     gc.freeze()  # what is there now stays, and is not walked through by the garbage collector any more
-    with stop_on_signal() as stop:
+    with stop_on_signal() as stop, traces_of(settings, "ingest") as traces:
+        observer.trace(traces)
         log.info("started", role="ingest", health=address(listener))
         working = asyncio.create_task(_ingest(settings, observer, stop, accept_gaps=accept_gaps))
-        await _run_together(stop, working, asyncio.create_task(serve(app, listener, stop)))
+        await run_together(stop, working, asyncio.create_task(serve(app, listener, stop)))
         log.info("stopped", role="ingest", finished=working.result())
 
 
@@ -95,8 +103,10 @@ async def _ingest(
         while True:
             url, confirmed = settings.database_url, Confirmed(shared=settings.shared)
             writers = [PostgresWriter(url, slot, confirmed) for slot in range(settings.database_writers)]
+            source = source_of(settings)
+            observer.begin(source)
             pipeline = Pipeline(
-                source_of(settings),
+                source,
                 writers,
                 settings.group,
                 observer,
@@ -109,10 +119,13 @@ async def _ingest(
                 log.warning("database_went_back", error=str(error))
 
 
-async def run_api(settings: Settings, listener: socket.socket | None = None) -> None:
+async def run_api(
+    settings: Settings, listener: socket.socket | None = None, worker: Path | None = None
+) -> None:
     """Serve orders over HTTP until SIGINT or SIGTERM. Raises `Fatal`.
 
-    It listens on `listener`, when one is handed down.
+    It listens on `listener`, when one is handed down. `worker` is the socket by which it tells other
+    processes of the same listener its metrics.
     """
     refuse_exposure(settings)
     tls = tls_of(settings)
@@ -131,15 +144,20 @@ async def run_api(settings: Settings, listener: socket.socket | None = None) -> 
     orders = ReadThrough(reader, cache, redis)
     events = PostgresEvents(settings.database_url)
     feed = Feed(events)
-    warmer = Warmer(newcomers, [cache, redis] if redis else [cache], [feed])
+    warmer = Warmer(newcomers, [cache, redis] if redis else [cache], [feed], note_arrival(metrics))
     hosts = _hosts(settings)
     lane = FastLane(cache, orders.ask, hosts.allow)
     health = ApiHealth(lists, cache, redis, warmer)
+    connections = Connections(allowed_connections())
+    pools: dict[str, Pooled] = {"orders": reader, "lists": lists, "following": newcomers, "rejects": rejects}
+    own = ApiMetrics(metrics, cache, redis, warmer, orders, lane, feed, connections, lists, pools)
+    workers = Workers(worker, own.families) if worker else None
     routes = [
         *order_routes(orders, lists),
         origin_route(lists),
         posting_route(intake, cache),
-        *api_health_routes(health, cache, redis, warmer, orders, lane, feed, metrics),
+        *api_health_routes(health),
+        api_metrics_route(own, workers),
         state_route(health, orders, lane, settings),
         *reject_routes(rejects, replayer),
         event_route(feed),
@@ -149,16 +167,16 @@ async def run_api(settings: Settings, listener: socket.socket | None = None) -> 
         *page_routes(),
     ]
     app = create_app(routes, hosts, metrics)
-    connections = Connections(allowed_connections())
     gc.freeze()  # as above; the cache is walked through no more either (docs/performance.md)
-    with stop_on_signal() as stop:
+    with stop_on_signal() as stop, traces_of(settings, "api") as traces:
         where = address(listener, secure=tls is not None)
         log.info("started", role="api", address=where, connections=connections.limit)
         warming = asyncio.create_task(_warm(warmer, redis))
         feeding = asyncio.create_task(feed.stop_when(stop))
-        serving = asyncio.create_task(serve(app, listener, stop, lane, connections, tls))
+        telling = asyncio.create_task(workers.tell_until(stop) if workers else stop.wait())
+        serving = asyncio.create_task(serve(traced(app, traces), listener, stop, lane, connections, tls))
         try:
-            await _run_together(stop, warming, feeding, serving, leader=serving)
+            await run_together(stop, warming, feeding, telling, serving, leader=serving)
         finally:
             for each in (reader, lists, newcomers, rejects, replayer, intake, events):
                 await each.close()
@@ -196,15 +214,34 @@ async def run_serve(settings: Settings) -> None:
     refuse_exposure(settings)
     secure = tls_of(settings) is not None  # one that cannot be used is refused here already
     listener = listen(settings.http_host, settings.http_port, setting="ORDERKEEP_HTTP_PORT")
-    names = ["api"] if settings.http_workers == 1 else [f"api {n + 1}" for n in range(settings.http_workers)]
     fd, variables = listener.fileno(), environment(settings)
-    services = [
-        Service("ingest", ["ingest"], settings=variables),
-        *(Service(name, ["api", f"--fd={fd}"], fd=fd, settings=variables) for name in names),
-    ]
-    with stop_on_signal() as stop:
+    with stop_on_signal() as stop, _folder_of_workers(settings.http_workers) as folder:
+        services = [
+            Service("ingest", ["ingest"], settings=variables),
+            *(
+                Service(name, ["api", f"--fd={fd}", *options], fd=fd, settings=variables)
+                for name, options in _api_processes(settings.http_workers, folder)
+            ),
+        ]
         log.info("started", role="serve", address=address(listener, secure=secure))
         await keep_all_up(services, stop)
+
+
+def _folder_of_workers(count: int) -> AbstractContextManager[str]:
+    """Where API processes tell each other their metrics; nobody else may look in. Raises `Fatal`."""
+    if count == 1:
+        return nullcontext("")
+    try:
+        return tempfile.TemporaryDirectory(prefix="orderkeep-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise ConfigurationError(f"there is no folder for temporary files ({error}): set TMPDIR") from None
+
+
+def _api_processes(count: int, folder: str) -> list[tuple[str, list[str]]]:
+    """The name of each, and its own arguments; one that is alone has nobody to tell."""
+    if count == 1:
+        return [("api", [])]
+    return [(f"api {number}", [f"--worker={folder}/{number}"]) for number in range(1, count + 1)]
 
 
 def run_publish(
@@ -291,48 +328,6 @@ def refuse_exposure(settings: Settings) -> None:
             f"ORDERKEEP_HTTP_HOST is {settings.http_host}, and anyone who reaches it could read every order: "
             "listen on 127.0.0.1, or set ORDERKEEP_HTTP_PROTECTED=false if something in front asks who it is"
         )
-
-
-@contextmanager
-def stop_on_signal() -> Iterator[asyncio.Event]:
-    """An event that SIGINT or SIGTERM sets; a second signal ends the process at once."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    signals = (signal.SIGINT, signal.SIGTERM)
-
-    def note() -> None:
-        log.info("stopping")
-        stop.set()
-        for number in signals:
-            loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_DFL)
-
-    for number in signals:
-        loop.add_signal_handler(number, note)
-    try:
-        yield stop
-    finally:
-        for number in signals:
-            loop.remove_signal_handler(number)
-
-
-async def _run_together(
-    stop: asyncio.Event, *parts: "asyncio.Task[object]", leader: "asyncio.Task[object] | None" = None
-) -> None:
-    """Wait for all parts, or for the leader; when one ends by itself, the others are asked to stop.
-
-    Raises what a part raised. Parts that go on after the leader are cancelled.
-    """
-    await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
-    stop.set()
-    await asyncio.wait((leader,) if leader else parts)
-    for part in parts:
-        if not part.done():
-            part.cancel()
-    await asyncio.gather(*parts, return_exceptions=True)
-    for part in parts:
-        if not part.cancelled():
-            part.result()
 
 
 def _retention(settings: Settings) -> AbstractAsyncContextManager[None]:

@@ -183,6 +183,12 @@ class Settings(BaseSettings):
         "info", description="The least serious event to log."
     )
 
+    otlp_endpoint: str = Field(
+        "",
+        description="Where traces go, by OTLP over HTTP: such as http://127.0.0.1:4318. Empty: nowhere. "
+        "Sampling and credentials are up to OpenTelemetry's own variables.",
+    )
+
     @field_validator("database_url", "database_migrate_url", "database_read_url")
     @classmethod
     def _is_postgres_url(cls, value: str) -> str:
@@ -240,6 +246,13 @@ class Settings(BaseSettings):
     def _is_http_url(cls, value: str) -> str:
         if any(part.strip() and not part.strip().startswith("http://") for part in value.split(",")):
             raise ValueError("URLs like http://host:8081 are expected, comma-separated")
+        return value
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _is_collector_url(cls, value: str) -> str:
+        if value and not value.startswith(("http://", "https://")):
+            raise ValueError("a URL like http://127.0.0.1:4318 is expected")
         return value
 
     @property

@@ -22,7 +22,7 @@ _NOT_OURS = re.compile(
 
 
 def given_outside(env_file: str) -> list[dict[str, str | None]]:
-    """What has our prefix in the `.env` file, and in the environment, which is stronger; by the names given."""
+    """What has our prefix in `.env`, and in the environment, which is stronger, by the names given."""
     path = Path(env_file)
     levels = (dotenv_values(path) if path.is_file() else {}, os.environ)
     return [

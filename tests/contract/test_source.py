@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from orderkeep.sources.source import MAX_BYTES, MAX_MESSAGES
+from orderkeep.sources.source import MAX_BYTES, MAX_MESSAGES, Source
 from tests.contract.brokers import BROKERS, Broker
 from tests.contract.reading import Known, first, messages, opened, payloads, read, rest
 
@@ -71,6 +71,25 @@ async def test_spans(broker: Broker, known: Known) -> None:
             assert span.end is None or span.end >= span.next
             reached[partition] = span.next
     assert all(reached[partition] == broker.first + 50 for partition in two)
+
+
+async def test_lag(broker: Broker, known: Known) -> None:
+    """The lag of each partition is what is there and not acknowledged, whether it was fetched or not."""
+    sent = {partition: 10 + partition for partition in range(broker.partitions)}
+    for partition, count in sent.items():
+        publish(broker, *numbered(0, count), partition=partition)
+    async with opened(broker.source(), known) as source:
+        await until_lag(source, sent)
+        for fetched in await read(source, sum(sent.values())):
+            source.acknowledge(fetched)
+        await until_lag(source, dict.fromkeys(sent, 0))
+        assert source.status().connected
+
+
+async def until_lag(source: Source, lag: dict[int, int]) -> None:
+    async with asyncio.timeout(60):
+        while source.status().lag != lag:  # noqa: ASYNC110 - it is looked at, nobody tells
+            await asyncio.sleep(0.02)
 
 
 async def test_acknowledged(broker: Broker, known: Known) -> None:

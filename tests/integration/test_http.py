@@ -258,6 +258,12 @@ def test_metrics(client: httpx.Client) -> None:
     assert all(family.documentation for family in families)
 
 
+def test_refusals_are_counted(client: httpx.Client) -> None:
+    """What is refused before any route sees it is counted all the same."""
+    assert client.get("/", headers={"x-long": "x" * 100_000}).status_code == 431
+    assert 'orderkeep_http_requests_total{route="",status="431"}' in client.get("/metrics").text
+
+
 def test_health(client: httpx.Client) -> None:
     """The health pages say what the process does and what ingest has done."""
     assert client.get("/health/live").json() == {"status": "ok"}

@@ -1,6 +1,7 @@
 """`orderkeep serve` keeps ingest and the API up, and leaves nothing behind, however it ends."""
 
 import signal
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import httpx
 import psutil  # type: ignore[import-untyped]  # the package has no types of its own
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.conftest import Database
 from tests.service import Process, Service, wait_until
@@ -116,12 +118,41 @@ def test_starts_again_what_was_killed(make_service: MakeService, serve: Serve, r
     assert are_gone(processes)
 
 
+def requests_counted(url: str) -> dict[tuple[str, str, str], float]:
+    """By worker, route and status, as any of the processes tells of all."""
+    families = text_string_to_metric_families(httpx.get(f"{url}/metrics").text)
+    return {
+        (sample.labels["worker"], sample.labels["route"], sample.labels["status"]): sample.value
+        for family in families
+        for sample in family.samples
+        if sample.name == "orderkeep_http_requests_total"
+    }
+
+
 def test_several_api_processes(make_service: MakeService, serve: Serve) -> None:
-    """Several API processes share the port; one of them killed, the others answer without a pause."""
+    """Several API processes share the port and count every request once, whichever is asked; one of them
+    killed, the others answer without a pause.
+    """
     service = make_service()
     process = serve(service, ORDERKEEP_HTTP_WORKERS="3")
     url = process.wait_for("started")["address"]
     wait_until(lambda: len(process.events("started")) == 5, "all have started")
+    service.send([order("a")])
+    wait_until(lambda: {worker for worker, _, _ in requests_counted(url)} == {"1", "2", "3"}, "all tell")
+    wait_until(lambda: is_served(url, "a"), "the order is served")
+    before = Counter(requests_counted(url))
+    for _ in range(30):  # connections, of which each process gets some
+        with httpx.Client(base_url=url) as client:
+            for path in ("/orders/a", "/orders/a", "/orders/a", "/orders/a", "/order/a", "/orders/b"):
+                client.get(path)
+    counted: Counter[tuple[str, str]] = Counter()
+    for (_, route, status), count in (Counter(requests_counted(url)) - before).items():
+        counted[route, status] += round(count)
+    assert {name: count for name, count in counted.items() if name[0] != "/metrics"} == {
+        ("/orders/{uid}", "200"): 120,  # most of them in the fast lane
+        ("/order/{uid}", "200"): 30,
+        ("/orders/{uid}", "404"): 30,
+    }
     found = psutil.Process(process.pid).children(recursive=True)
     apis = [child for child in found if child.cmdline()[3:4] == ["api"]]
     assert len(apis) == 3

@@ -49,7 +49,7 @@ def test_metrics() -> None:
     """The table of metrics has every metric with its process, kind and labels, and no other."""
     listed = {
         name_in(name): (role, kind, tuple(re.findall(r"`(\w+)`", labels)))
-        for name, role, kind, labels, _ in rows("docs/operations.md", "Metrics")
+        for name, role, kind, labels, _ in rows("docs/observability.md", "Metrics")
     }
     assert listed == {
         name: (metric.role, metric.kind.__name__.lower(), metric.labels) for name, metric in METRICS.items()
@@ -85,6 +85,7 @@ def test_reject_kinds() -> None:
         ("The extra `kafka`", PROJECT["project"]["optional-dependencies"]["kafka"]),
         ("The extra `nats`", PROJECT["project"]["optional-dependencies"]["nats"]),
         ("The extra `redis`", PROJECT["project"]["optional-dependencies"]["redis"]),
+        ("The extra `otel`", PROJECT["project"]["optional-dependencies"]["otel"]),
         ("Building", PROJECT["dependency-groups"]["build"]),
         ("Development", PROJECT["dependency-groups"]["dev"]),
         ("The site", PROJECT["dependency-groups"]["site"]),

@@ -53,8 +53,8 @@ def test_events_are_documented(name: str) -> None:
 
 @pytest.mark.parametrize("name", METRICS)
 def test_metrics_are_documented(name: str) -> None:
-    """The page of operations lists every metric."""
-    assert f"`{name}`" in document("operations.md")
+    """The page of observability lists every metric."""
+    assert f"`{name}`" in document("observability.md")
 
 
 @pytest.mark.parametrize("name", METRICS)

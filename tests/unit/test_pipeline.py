@@ -3,19 +3,19 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
 
-from orderkeep.errors import DatabaseUnavailable, DataRefused, Fatal, OffsetGone
+from orderkeep.errors import DatabaseUnavailable, DataRefused, Fatal, OffsetGone, RejectKind
 from orderkeep.ingest import retry
 from orderkeep.ingest.pipeline import Pipeline
 from orderkeep.sources import memory as memory_source
 from orderkeep.sources.memory import MemorySource, MemoryTopic
 from orderkeep.sources.source import AcceptGap, Fetched, Resume, Source, Span
 from orderkeep.storage.memory import MemoryStore
-from orderkeep.storage.store import Batch, Outcome
+from orderkeep.storage.store import Batch, Outcome, Refused
 from tests.orders import SOURCE, message, order
 
 GROUP = "group"
@@ -68,10 +68,18 @@ class Heard:
     def __init__(self) -> None:
         self.fetches = 0
         self.outcomes: Counter[Outcome] = Counter()
+        self.kinds: Counter[RejectKind] = Counter()
+        self.acknowledgements: list[Fetched] = []
         self.errors: list[Exception] = []
 
     def fetched(self, _fetched: Fetched) -> None:
         self.fetches += 1
+
+    def refused(self, refused: Sequence[Refused]) -> None:
+        self.kinds.update(each.kind for each in refused)
+
+    def acknowledged(self, fetched: Fetched) -> None:
+        self.acknowledgements.append(fetched)
 
     def committed(self, _fetched: Fetched, outcomes: Mapping[Outcome, int], _seconds: float) -> None:
         self.outcomes.update(outcomes)

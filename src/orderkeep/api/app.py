@@ -1,5 +1,6 @@
 """The application: routes, errors and the description of the API, put together."""
 
+import platform
 from collections.abc import Sequence
 from importlib.metadata import version
 
@@ -30,4 +31,5 @@ def create_app(routes: Sequence[HTTPRouteHandler], hosts: AllowedHosts, metrics:
         logging_config=None,
         debug=False,
     )
+    metrics.set("orderkeep_build_info", 1, version("orderkeep"), platform.python_version())
     return Guard(app, hosts, metrics)

@@ -3,7 +3,9 @@
 import asyncio
 import resource
 import sys
+from collections import Counter
 from collections.abc import Iterable
+from http import HTTPStatus
 from typing import Protocol
 
 MAX_CONNECTIONS = 16_384
@@ -38,6 +40,8 @@ class Connections:
         self._paused: dict[Connection, int] = {}  # those that wait longest come first
         self._bytes = 0
         self._seen: dict[Connection, int] = {}
+        self.refusals: Counter[HTTPStatus] = Counter()
+        """What was refused before any route saw it."""
 
     def paused(self, connection: Connection) -> None:
         """Its client takes less than it asks for. Beyond the limit, who has waited longest is given up."""

@@ -1,6 +1,7 @@
 """What every request passes first: the names that may be asked for, and headers that every answer has."""
 
 import ipaddress
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -72,7 +73,7 @@ class Guard:
     """ASGI middleware around the whole application.
 
     It keeps out requests for other hosts, and what pages of other sites have a browser send; and it counts
-    requests by status.
+    requests by route and status, and times their answers.
     """
 
     def __init__(self, app: ASGIApp, hosts: AllowedHosts, metrics: Metrics) -> None:
@@ -89,11 +90,13 @@ class Guard:
             await _send(send, refusal)
             self._metrics.add("orderkeep_http_requests_total", 1, "", str(refusal.status))
             return
+        began = time.perf_counter()
 
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
                 route = str(scope.get("path_template") or "")
                 self._metrics.add("orderkeep_http_requests_total", 1, route, str(message["status"]))
+                self._metrics.observe("orderkeep_http_answer_seconds", time.perf_counter() - began, route)
             await send(message)
 
         await self._app(scope, receive, counted)

@@ -1,42 +1,23 @@
-"""Health, readiness and metrics, of the API and of ingest."""
+"""Health and readiness, of the API and of ingest."""
 
 import asyncio
-from typing import Any, Final, Literal
+from typing import Literal
 
-from litestar import Response, get
+from litestar import get
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 from msgspec import Struct, convert
 
-from orderkeep.api.event_feed import Feed
-from orderkeep.api.examples import METRICS, READY
-from orderkeep.api.fast_lane import FastLane
+from orderkeep.api.examples import READY
 from orderkeep.cache.cache import BoundedCache, CacheStatistics
-from orderkeep.cache.read_through import ReadThrough
 from orderkeep.cache.redis import RedisCache, RedisStatus
 from orderkeep.cache.warm import Warmer, WarmStatus
 from orderkeep.errors import OrderkeepError
 from orderkeep.observe.ingest import IngestObserver, IngestStatus
-from orderkeep.observe.metrics import CONTENT_TYPE, Metrics
 from orderkeep.storage.store import OrderReader, PartitionProgress
 
 DATABASE_SECONDS = 4.0
-
-_METRICS: Final[dict[str, Any]] = {
-    "operation_id": "metrics",
-    "summary": "Metrics for Prometheus",
-    "tags": ["health"],
-    "responses": {
-        200: ResponseSpec(
-            str,
-            generate_examples=False,
-            description="Prometheus' text format",
-            media_type=CONTENT_TYPE,
-            examples=[Example(value=METRICS)],
-        )
-    },
-}
 
 
 class Live(Struct, frozen=True):
@@ -103,16 +84,7 @@ class ApiHealth:
         return ApiStatus(status, database, self._cache.statistics(), shared, restore, ingest)
 
 
-def api_health_routes(
-    health: ApiHealth,
-    cache: BoundedCache,
-    redis: RedisCache | None,
-    warmer: Warmer,
-    orders: ReadThrough,
-    lane: FastLane,
-    feed: Feed,
-    metrics: Metrics,
-) -> list[HTTPRouteHandler]:
+def api_health_routes(health: ApiHealth) -> list[HTTPRouteHandler]:
     """The handlers, bound to what they tell of."""
 
     @get(
@@ -125,51 +97,17 @@ def api_health_routes(
     async def ready() -> ApiStatus:
         return await health.status()
 
-    @get("/metrics", **_METRICS)
-    async def show_metrics() -> Response[bytes]:
-        statistics = cache.statistics()
-        metrics.set("orderkeep_reads_total", lane.hits, "fast_lane")
-        metrics.set("orderkeep_reads_total", orders.reads["hit"], "cache")
-        metrics.set("orderkeep_reads_total", orders.reads["redis"] + lane.reads["redis"], "redis")
-        metrics.set("orderkeep_reads_total", orders.reads["miss"] + lane.reads["miss"], "database")
-        metrics.set("orderkeep_cache_entries", statistics.entries)
-        metrics.set("orderkeep_cache_bytes", statistics.bytes)
-        metrics.set("orderkeep_cache_evictions_total", statistics.evictions)
-        metrics.set("orderkeep_cache_restored_orders", warmer.status.restored)
-        metrics.set("orderkeep_cache_following", warmer.status.following)
-        metrics.set("orderkeep_event_streams", feed.streams)
-        if redis is not None:
-            _tell_of_redis(redis, metrics)
-        return _exposed(metrics)
-
-    return [live, ready, show_metrics]
+    return [live, ready]
 
 
-def ingest_health_routes(observer: IngestObserver, metrics: Metrics) -> list[HTTPRouteHandler]:
+def ingest_health_routes(observer: IngestObserver) -> list[HTTPRouteHandler]:
     """The handlers of ingest's own port."""
 
     @get("/health/ready", operation_id="ready", summary="What ingest is doing", tags=["health"])
     async def ready() -> IngestStatus:
         return observer.status
 
-    @get("/metrics", **_METRICS)
-    async def show_metrics() -> Response[bytes]:
-        return _exposed(metrics)
-
-    return [live, ready, show_metrics]
-
-
-def _tell_of_redis(redis: RedisCache, metrics: Metrics) -> None:
-    for read, count in redis.reads.items():
-        metrics.set("orderkeep_redis_reads_total", count, read)
-    for written, count in redis.writes.items():
-        metrics.set("orderkeep_redis_writes_total", count, written)
-    metrics.set("orderkeep_redis_breaker_open", redis.breaker_is_open)
-
-
-def _exposed(metrics: Metrics) -> Response[bytes]:
-    # As a header: to a media type of text a charset would be added, and this one has its own.
-    return Response(metrics.render(), headers={"content-type": CONTENT_TYPE})
+    return [live, ready]
 
 
 class _Database:

@@ -56,6 +56,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self.flow = _Flow(self.transport, self._is_behind)
         if len(self.connections) > self._shared.limit:
             self._last = True
+            self._shared.refusals[HTTPStatus.SERVICE_UNAVAILABLE] += 1
             self.transport.write(refusal(HTTPStatus.SERVICE_UNAVAILABLE, retry=True))
             self.transport.close()
             return
@@ -149,6 +150,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         self._answering = cycle
         busy = len(self.tasks) >= MAX_REQUESTS and not cycle.scope["path"].startswith("/health/")
+        self._shared.refusals[HTTPStatus.SERVICE_UNAVAILABLE] += busy
         super()._start_asgi_task(cycle, overloaded if busy else app)  # type: ignore[arg-type] # two types of the same
 
     def _parse(self) -> None:
@@ -205,6 +207,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._last, self._unread = True, b""
         # A connection that never said a word is only closed.
         self._refusal = refusal(status, self.server_state.default_headers) if self._received else b""
+        self._shared.refusals[status] += bool(self._refusal)
         if self._reading_body:
             self._give_up_body()
         if self._all_answered():

@@ -6,8 +6,9 @@ that follows is lost, what was stored meanwhile is unknown, and the newest are r
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
+from datetime import datetime
 from typing import Protocol
 
 import structlog
@@ -50,11 +51,17 @@ class Warmer:
     """Fills caches from a reader, for as long as it runs. They are restored until none has room."""
 
     def __init__(
-        self, reader: OrderReader, caches: Sequence[Cache], listeners: Sequence[Listener] = ()
+        self,
+        reader: OrderReader,
+        caches: Sequence[Cache],
+        listeners: Sequence[Listener] = (),
+        arrived: Callable[[datetime], None] | None = None,
     ) -> None:
+        """`arrived` hears when one of the orders was received that have just reached the caches."""
         self._reader = reader
         self._caches = caches
         self._listeners = listeners
+        self._arrived = arrived
         self.status = WarmStatus()
 
     async def run(self) -> None:
@@ -93,10 +100,13 @@ class Warmer:
 
     async def _fetch(self, uids: Sequence[str]) -> None:
         for start in range(0, len(uids), FETCH_ORDERS):
-            for order in await self._reader.orders(uids[start : start + FETCH_ORDERS]):
+            orders = await self._reader.orders(uids[start : start + FETCH_ORDERS])
+            for order in orders:
                 entry = render(order)
                 for cache in self._caches:
                     await cache.put_new(order.order_uid, entry)
+            if orders and self._arrived is not None:
+                self._arrived(orders[0].received_at)
 
     async def _restore(self) -> None:
         """Restore, again from the start when the database goes away; reads are answered from it meanwhile."""

@@ -16,11 +16,12 @@ from msgspec import Struct
 from rich.console import Console
 
 from orderkeep.api.server import address, listen
-from orderkeep.compose import refuse_exposure, stop_on_signal
+from orderkeep.compose import refuse_exposure
 from orderkeep.demo import check, servers
 from orderkeep.demo.line import StatusLine
 from orderkeep.demo.traffic import Latency, Traffic
 from orderkeep.errors import Fatal
+from orderkeep.running import stop_on_signal
 from orderkeep.settings import Settings, environment
 from orderkeep.supervise import Service, keep_all_up
 

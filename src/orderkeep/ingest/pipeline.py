@@ -29,7 +29,12 @@ class Observer(Protocol):
 
     def fetched(self, fetched: Fetched) -> None: ...
 
+    def refused(self, refused: Sequence[Refused]) -> None:
+        """These were committed as rejects, or had been before."""
+
     def committed(self, fetched: Fetched, outcomes: Mapping[Outcome, int], seconds: float) -> None: ...
+
+    def acknowledged(self, fetched: Fetched) -> None: ...
 
     def retried(self, error: Exception, seconds: float) -> None: ...
 
@@ -128,6 +133,7 @@ class Pipeline:
             await asyncio.wait((item.storing,))  # so that a cancellation here is not one of the store
             await self._deliver(item.fetched.source, item.storing.result())
             self._source.acknowledge(item.fetched)
+            self._observer.acknowledged(item.fetched)
             item.watermark.settle(item.fetched.spans)
             latest = item
             if self._unsettled.empty():
@@ -153,7 +159,7 @@ class Pipeline:
     async def _write(self, writer: OrderWriter, batch: Batch) -> Counter[Outcome]:
         """Write until it is committed; a value that the store refuses is found by halving the batch."""
         try:
-            return Counter(await self._until_done(lambda: writer.write(batch)))
+            outcomes = Counter(await self._until_done(lambda: writer.write(batch)))
         except DataRefused as error:
             if not batch.accepted:
                 raise Fatal(f"the database refuses to keep a rejected message: {error}") from error
@@ -161,6 +167,9 @@ class Pipeline:
                 return await self._write(writer, refuse_single(batch, error))
             first, second = halves(batch)
             return await self._write(writer, first) + await self._write(writer, second)
+        if batch.refused:
+            self._observer.refused(batch.refused)
+        return outcomes
 
     async def _until_done(self, call: Callable[[], Awaitable[Result]]) -> Result:
         return await for_ever(call, self._observer.retried)

@@ -2,15 +2,17 @@
 
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, get_args
 
 import structlog
 from msgspec import Struct, field
 
+from orderkeep.errors import RejectKind
 from orderkeep.observe.metrics import Metrics
-from orderkeep.sources.source import Fetched
-from orderkeep.storage.store import Outcome
+from orderkeep.observe.tracing import Traces, trace_batch
+from orderkeep.sources.source import Fetched, Source
+from orderkeep.storage.store import Outcome, Refused
 
 log = structlog.get_logger()
 
@@ -26,7 +28,8 @@ class Percentiles(Struct, frozen=True):
 
 
 class IngestStatus(Struct):
-    """Since the process started. `lag`: messages, by partition; `trouble`: the latest error, if it lasts.
+    """Since the process started. `lag`: messages of each partition that is ours which are not acknowledged,
+    where its end is known; `trouble`: the latest error, if it lasts.
 
     `commit_delay`: from the broker's timestamp of a batch's last message to its commit; `batch_write`: from
     the start of decoding a batch to its commit.
@@ -46,23 +49,60 @@ class IngestObserver:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._status = IngestStatus()
+        self._source: Source | None = None
+        self._traces: Traces | None = None
+        self._in_flight: deque[tuple[Fetched, float]] = deque()
         self._delays: deque[float] = deque(maxlen=_LATEST)
         self._writes: deque[float] = deque(maxlen=_LATEST)
+        # From 0 on: Prometheus sees no increase in a series that begins with what it counts.
+        for outcome in get_args(Outcome):
+            metrics.add("orderkeep_outcomes_total", 0, outcome)
+        for kind in get_args(RejectKind):
+            metrics.add("orderkeep_rejected_messages_total", 0, kind)
+
+    def begin(self, source: Source) -> None:
+        """From now on this source is read; nothing of one before is in flight."""
+        self._source = source
+        self._in_flight.clear()
+
+    def trace(self, traces: Traces | None) -> None:
+        """Tell there of batches, from now on, in which messages are traced."""
+        self._traces = traces
 
     @property
     def status(self) -> IngestStatus:
+        if self._source is not None:
+            self._status.lag = dict(self._source.status().lag)
         self._status.commit_delay = _percentiles(self._delays)
         self._status.batch_write = _percentiles(self._writes)
         return self._status
+
+    def tell(self) -> None:
+        """Bring the metrics up to now: what is no event is looked up when somebody asks."""
+        if self._source is not None:
+            source = self._source.status()
+            self._metrics.set("orderkeep_broker_up", source.connected)
+            self._metrics.set_all(
+                "orderkeep_lag_messages", {str(part): lag for part, lag in source.lag.items()}
+            )
+        oldest = self._in_flight[0][1] if self._in_flight else None
+        age = 0.0 if oldest is None else time.monotonic() - oldest
+        self._metrics.set("orderkeep_watermark_age_seconds", age)
+        self._metrics.set("orderkeep_batches_in_flight", len(self._in_flight))
+        self._metrics.set("orderkeep_write_failing", self._status.trouble is not None)
 
     def fetched(self, fetched: Fetched) -> None:
         self._status.consumed += len(fetched.messages)
         self._metrics.add("orderkeep_consumed_messages_total", len(fetched.messages))
         self._metrics.observe("orderkeep_batch_messages", len(fetched.messages))
-        for partition, span in fetched.spans.items():
-            if span.end is not None:
-                self._status.lag[partition] = max(0, span.end - span.next)
-                self._metrics.set("orderkeep_lag_messages", self._status.lag[partition], str(partition))
+        self._in_flight.append((fetched, time.monotonic()))
+
+    def refused(self, refused: Sequence[Refused]) -> None:
+        for kind, count in Counter(each.kind for each in refused).items():
+            self._metrics.add("orderkeep_rejected_messages_total", count, kind)
+
+    def acknowledged(self, fetched: Fetched) -> None:  # noqa: ARG002 - batches are acknowledged in their order
+        self._in_flight.popleft()
 
     def committed(self, fetched: Fetched, outcomes: Mapping[Outcome, int], seconds: float) -> None:
         self._status.trouble = None
@@ -75,6 +115,8 @@ class IngestObserver:
         if timestamp > 0:
             self._delays.append(max(0.0, time.time() - timestamp / 1000))
             self._metrics.observe("orderkeep_commit_delay_seconds", self._delays[-1])
+        if self._traces is not None:
+            trace_batch(self._traces, fetched, outcomes, seconds)
         kept_aside = {name: outcomes[name] for name in ("rejected", "conflict") if outcomes.get(name)}
         if kept_aside:
             log.info("messages_rejected", topic=fetched.source.topic, **kept_aside)

@@ -31,12 +31,13 @@ class Assignment:
         self._positions: dict[int, int] = {}
         self._handed_out: dict[int, int] = {}  # by epoch, how many batches are not acknowledged yet
         self._acknowledged: dict[int, int] = {}
+        self._done: dict[int, int] = {}  # where a partition began, or the position after what is acknowledged
 
     def assign(self, positions: Mapping[int, int]) -> None:
         with self._changed:
             for partition, position in positions.items():
                 self._held[partition] = next(self._epochs)
-                self._positions[partition] = position
+                self._positions[partition] = self._done[partition] = position
 
     def revoke(self, partitions: Collection[int]) -> None:
         with self._changed:
@@ -69,8 +70,13 @@ class Assignment:
             for partition, span in spans.items():
                 if self._held.get(partition) == span.epoch:
                     self._handed_out[span.epoch] -= 1
-                    self._acknowledged[partition] = span.next
+                    self._acknowledged[partition] = self._done[partition] = span.next
             self._changed.notify_all()
+
+    def unacknowledged(self) -> dict[int, int]:
+        """Of each partition that is ours, the first position that is not acknowledged."""
+        with self._changed:
+            return dict(self._done)
 
     def take_acknowledged(self) -> dict[int, int]:
         """The offsets to commit, each once."""
@@ -94,3 +100,4 @@ class Assignment:
         self._handed_out.pop(epoch, None)
         self._acknowledged.pop(partition, None)
         self._positions.pop(partition, None)
+        self._done.pop(partition, None)

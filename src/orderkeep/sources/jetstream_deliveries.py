@@ -122,6 +122,14 @@ class Deliveries:
         return len(self._waiting) < MAX_MESSAGES and self._waiting_bytes < MAX_BYTES
 
     @property
+    def lag(self) -> int | None:
+        """Positions between what all of us have acknowledged and the end, once that is known."""
+        if self._end is None:
+            return None
+        done = min(self._replies, default=self._received) if self._alone else self._floor
+        return max(self._end, self._received) - done
+
+    @property
     def unacknowledged(self) -> list[str]:
         """The reply subjects of everything delivered and not acknowledged, waiting or in flight."""
         return list(self._replies.values())
@@ -157,6 +165,10 @@ class Deliveries:
             self._alone, self.last_number = True, deliveries
             self._reached = self._received = floor
         self._note_arrival()
+
+    def note_end(self, end: int) -> None:
+        """The stream reaches up to there, not included."""
+        self._end = end
 
     def pass_hole(self) -> None:
         """What is missing is no message, or was not deleted: what comes after it may be taken."""

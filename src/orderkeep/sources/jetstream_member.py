@@ -201,6 +201,7 @@ class JetStreamMember:
             looks += 1
             if looks % LOOKS_A_STREAM == 0:
                 state = await self._state()
+                self._deliveries.note_end(state.high)
                 if state.low > consumer.delivered + 1:
                     raise MessagesGone
 

@@ -7,7 +7,8 @@ from typing import Any
 from orderkeep.errors import OrderkeepError
 from orderkeep.sources import kafka_client
 from orderkeep.sources.kafka_reader import Item, KafkaReader
-from orderkeep.sources.source import AcceptGap, Fetched, Resume
+from orderkeep.sources.kafka_watch import KafkaWatch
+from orderkeep.sources.source import AcceptGap, Fetched, Resume, SourceStatus
 
 CLOSE_SECONDS = 5.0
 """With the broker gone librdkafka waits a minute for a commit on its way: the thread is left to itself."""
@@ -36,6 +37,7 @@ class KafkaSource:
         self._unless_acknowledged = unless_acknowledged
         self._queue: asyncio.Queue[Item] = asyncio.Queue(maxsize=1)
         self._reader: KafkaReader | None = None
+        self._watch: KafkaWatch | None = None
 
     async def open(self, resume: Resume, accept_gap: AcceptGap | None = None) -> None:
         admin = kafka_client.make_admin(self._options)
@@ -48,7 +50,9 @@ class KafkaSource:
             self._queue,
             unless_acknowledged=self._unless_acknowledged,
         )
+        self._watch = KafkaWatch(self._options, self._topic, self._reader.assignment)
         self._reader.start()
+        self._watch.start()
 
     async def fetch(self) -> Fetched | None:
         item = await self._queue.get()
@@ -60,6 +64,9 @@ class KafkaSource:
         if self._reader is not None:
             self._reader.assignment.acknowledge(fetched.spans)
 
+    def status(self) -> SourceStatus:
+        return self._watch.status() if self._watch else SourceStatus(connected=False, lag={})
+
     def stop(self) -> None:
         if self._reader is not None:
             self._reader.stop()
@@ -67,6 +74,8 @@ class KafkaSource:
     async def close(self) -> None:
         if self._reader is None:
             return
+        if self._watch is not None:
+            self._watch.stop()
         self._reader.leave()
         loop = asyncio.get_running_loop()
         deadline = loop.time() + CLOSE_SECONDS

@@ -39,9 +39,12 @@ class Database(Protocol):
 
 
 class Begun(NamedTuple):
-    """By partition, where it is read from. The database has `unheard_of` some; some begin after a gap."""
+    """By partition, where it is read from and where it ends. The database has `unheard_of` some; some begin
+    after a gap.
+    """
 
     positions: Mapping[int, int]
+    ends: Mapping[int, int]
     unheard_of: Collection[int]
     over_gaps: Collection[int]
 
@@ -68,6 +71,7 @@ class Beginning:
         known = self._database.positions(self._source)
         wanted: dict[int, int] = {}
         positions: dict[int, int] = {}
+        ends: dict[int, int] = {}
         for committed in self._consumer.committed(list(partitions), timeout=ANSWER_SECONDS):
             if committed.error is not None:
                 raise KafkaException(committed.error)
@@ -77,8 +81,9 @@ class Beginning:
             stored = known.get(partition) if trusted else None
             wanted[partition] = starting_offset(committed.offset, stored, low)
             positions[partition] = self._within(partition, wanted[partition], low, high)
+            ends[partition] = high
         over_gaps = {part for part, position in positions.items() if position != wanted[part]}
-        return Begun(positions, positions.keys() - known.keys(), over_gaps)
+        return Begun(positions, ends, positions.keys() - known.keys(), over_gaps)
 
     def check(self, partition: int, position: int) -> None:
         """The broker said that it lacks a position: raises `OffsetGone`, unless gaps are accepted.

@@ -57,7 +57,7 @@ class KafkaMember:
         self._linger = Linger()
         self._carried: list[KafkaMessage] = []
         self._ends: dict[int, int] = {}
-        self._unheard_of: set[int] = set()
+        self._unheard_of: dict[int, int] = {}  # with where they ended when they were assigned
         self._gone: int | None = None
         self._paused = False
         self._leaving = threading.Event()
@@ -171,7 +171,8 @@ class KafkaMember:
             )
             for partition, start in first.items()
         }
-        self._unheard_of -= spans.keys()
+        for partition in spans:
+            self._unheard_of.pop(partition, None)
         return Fetched(self._source, messages, spans)
 
     def _beginnings(self) -> list[Fetched]:
@@ -179,8 +180,11 @@ class KafkaMember:
 
         Only from there on can it be told that messages were deleted unread.
         """
-        fresh, self._unheard_of = self._unheard_of, set()
-        return self._without_messages({part: self._assignment.next_position(part) for part in fresh})
+        fresh, self._unheard_of = self._unheard_of, {}
+        position, epoch = self._assignment.next_position, self._assignment.epoch
+        return self._without_messages(
+            {part: Span(position(part), position(part), end, epoch(part)) for part, end in fresh.items()}
+        )
 
     def _holes(self) -> list[Fetched]:
         """At rest, a batch without messages for ends of partitions that hold none: marks of transactions.
@@ -188,13 +192,16 @@ class KafkaMember:
         Unacknowledged they would stay behind as lag, and once deleted look like messages that are gone.
         """
         ends, self._ends = self._ends, {}
+        position, epoch = self._assignment.next_position, self._assignment.epoch
         return self._without_messages(
-            {part: end for part, end in ends.items() if self._assignment.next_position(part) < end}
+            {
+                part: Span(position(part), end, end, epoch(part))
+                for part, end in ends.items()
+                if position(part) < end
+            }
         )
 
-    def _without_messages(self, ends: Mapping[int, int]) -> list[Fetched]:
-        position, epoch = self._assignment.next_position, self._assignment.epoch
-        spans = {part: Span(position(part), end, end, epoch(part)) for part, end in ends.items()}
+    def _without_messages(self, spans: Mapping[int, Span]) -> list[Fetched]:
         return [Fetched(self._source, (), spans)] if spans else []
 
     def _is_good(self, message: KafkaMessage) -> bool:
@@ -252,7 +259,7 @@ class KafkaMember:
         self._assignment.assign(starts)
         for partition in begun.over_gaps:
             self._assignment.acknowledge_again(partition, starts[partition])
-        self._unheard_of.update(begun.unheard_of)
+        self._unheard_of.update({partition: begun.ends[partition] for partition in begun.unheard_of})
         # librdkafka remembers a pause from before a partition went, and resumes only what is held.
         (consumer.pause if self._paused else consumer.resume)(placed)
         log.info("partitions_assigned", topic=self._topic, positions=starts)
@@ -276,7 +283,7 @@ class KafkaMember:
         self._assignment.revoke(gone)
         self._carried = [message for message in self._carried if message.partition() not in gone]
         self._ends = {partition: end for partition, end in self._ends.items() if partition not in gone}
-        self._unheard_of -= gone
+        self._unheard_of = {part: end for part, end in self._unheard_of.items() if part not in gone}
         if self._gone in gone:
             self._gone = None
         if self._incremental:

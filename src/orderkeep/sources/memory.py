@@ -6,7 +6,7 @@ from itertools import count
 
 from orderkeep.sources.assignment import starting_offset
 from orderkeep.sources.batching import split_by_bytes
-from orderkeep.sources.source import MAX_MESSAGES, AcceptGap, Fetched, Resume, Span
+from orderkeep.sources.source import MAX_MESSAGES, AcceptGap, Fetched, Resume, SourceStatus, Span
 from orderkeep.storage.store import Message, SourceIdentity
 
 _incarnations = count(1)
@@ -36,6 +36,7 @@ class MemorySource:
         self._topic = topic
         self._group = group
         self._next: dict[int, int] = {}
+        self._done: dict[int, int] = {}
         self._stopped = False
 
     async def open(self, resume: Resume, accept_gap: AcceptGap | None = None) -> None:  # noqa: ARG002 - nothing is deleted
@@ -43,6 +44,7 @@ class MemorySource:
         for partition in range(len(self._topic.partitions)):
             committed = self._topic.committed.get((self._group, partition), -1)
             self._next[partition] = starting_offset(committed, known.get(partition), 0)
+        self._done = dict(self._next)
 
     async def fetch(self) -> Fetched | None:
         while not self._stopped:
@@ -55,7 +57,12 @@ class MemorySource:
 
     def acknowledge(self, fetched: Fetched) -> None:
         for partition, span in fetched.spans.items():
-            self._topic.committed[self._group, partition] = span.next
+            self._topic.committed[self._group, partition] = self._done[partition] = span.next
+
+    def status(self) -> SourceStatus:
+        partitions = self._topic.partitions
+        lag = {partition: len(partitions[partition]) - done for partition, done in self._done.items()}
+        return SourceStatus(connected=True, lag=lag)
 
     def stop(self) -> None:
         self._stopped = True

@@ -10,7 +10,8 @@ import structlog
 from orderkeep.errors import BrokerUnavailable, Fatal, OrderkeepError, Transient
 from orderkeep.sources.batching import Linger
 from orderkeep.sources.complaints import Complaints
-from orderkeep.sources.source import AcceptGap, Fetched, Resume
+from orderkeep.sources.retained import PARTITION
+from orderkeep.sources.source import AcceptGap, Fetched, Resume, SourceStatus
 
 START_SECONDS = 10.0
 CLOSE_SECONDS = 5.0
@@ -35,6 +36,10 @@ class Arrivals(Protocol):
     @property
     def has_room(self) -> bool:
         """Whether less than a batch waits."""
+
+    @property
+    def lag(self) -> int | None:
+        """Messages that nobody has acknowledged yet, as far as the server has told."""
 
     def take(self) -> Fetched | None: ...
 
@@ -77,6 +82,10 @@ class ReconnectingSource(ABC, Generic[Client]):
 
     def acknowledge(self, fetched: Fetched) -> None:  # noqa: ARG002 - batches are acknowledged in their order
         self._arrivals.acknowledge()
+
+    def status(self) -> SourceStatus:
+        lag = self._arrivals.lag
+        return SourceStatus(connected=self._working, lag={} if lag is None else {PARTITION: lag})
 
     def stop(self) -> None:
         self._stopping.set()

@@ -44,6 +44,17 @@ class Fetched(Struct, frozen=True):
     shared: bool = False
 
 
+class SourceStatus(Struct, frozen=True):
+    """What is known of a source now.
+
+    `connected` while the broker answers. `lag`, by partition of ours: messages that are there to be read and
+    not acknowledged; a partition of which the end is not known is left out.
+    """
+
+    connected: bool
+    lag: Mapping[int, int]
+
+
 class Source(Protocol):
     """Hands over messages at least once, and redelivers whatever was not acknowledged.
 
@@ -68,6 +79,9 @@ class Source(Protocol):
 
         What belongs to an assignment that has ended is dropped.
         """
+
+    def status(self) -> SourceStatus:
+        """As it was told in the last seconds, however the pipeline stands. Never blocks."""
 
     def stop(self) -> None:
         """Fetch nothing more. What was fetched is still handed over. Never blocks."""

@@ -113,6 +113,11 @@ class Deliveries:
         return len(self._waiting) < MAX_MESSAGES and self._waiting_bytes < MAX_BYTES
 
     @property
+    def lag(self) -> int | None:
+        """Positions between what is acknowledged, by all who share, and the end, once that is known."""
+        return None if self._end is None else max(0, self._end - min(self._held, default=self.missing))
+
+    @property
     def waiting_bytes(self) -> int:
         return self._waiting_bytes
 

@@ -157,6 +157,9 @@ class MemoryStore:
     async def identity(self) -> str:
         return self._identity
 
+    async def notification_queue(self) -> float:
+        return 0.0
+
     async def ping(self) -> None:
         return
 

@@ -11,6 +11,7 @@ import asyncpg
 from orderkeep.errors import DatabaseUnavailable
 from orderkeep.storage.postgres_errors import translated
 from orderkeep.storage.postgres_hosts import HOST_SECONDS, Reached, Role, reach
+from orderkeep.storage.store import PoolUse
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Pool
@@ -108,6 +109,13 @@ class ReadPool:
                     raise
                 finally:
                     await pool.release(connection)
+
+    @property
+    def use(self) -> PoolUse:
+        if self._made is None:
+            return PoolUse(0, 0, self._size)
+        idle = self._made.get_idle_size()
+        return PoolUse(self._made.get_size() - idle, idle, self._size)
 
     async def close(self) -> None:
         if self._made is not None:

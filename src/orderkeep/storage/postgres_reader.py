@@ -18,7 +18,7 @@ from orderkeep.storage.postgres_errors import translated
 from orderkeep.storage.postgres_hosts import Role
 from orderkeep.storage.queries import QUERIES
 from orderkeep.storage.search import ALL_ORDERS, OrderFilter, OrderSummary, Place
-from orderkeep.storage.store import OrderOrigin, PartitionProgress, StoredOrder
+from orderkeep.storage.store import OrderOrigin, PartitionProgress, PoolUse, StoredOrder
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -123,6 +123,17 @@ class PostgresReader:
 
     async def ping(self) -> None:
         await self._fetch(QUERIES["ping"])
+
+    async def notification_queue(self) -> float:
+        rows = await self._fetch_from(self._primary, QUERIES["notification_queue"])
+        return float(rows[0][0])
+
+    @property
+    def use(self) -> PoolUse:
+        """Of both pools together; the second is needed where reads go elsewhere than to the primary."""
+        near, primary = self._near.use, self._primary.use
+        most = near.most + (primary.most if self._apart else 0)
+        return PoolUse(near.busy + primary.busy, near.idle + primary.idle, most)
 
     async def close(self) -> None:
         await self._near.close()

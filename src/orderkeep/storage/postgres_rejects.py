@@ -10,6 +10,7 @@ from orderkeep.storage.postgres_connection import ReadPool, close, connect, is_s
 from orderkeep.storage.postgres_errors import translated
 from orderkeep.storage.queries import QUERIES
 from orderkeep.storage.rejects import Reject, RejectFilter, RejectSummary, ReplayOutcome
+from orderkeep.storage.store import PoolUse
 
 if TYPE_CHECKING:
     from asyncpg import Connection
@@ -42,6 +43,11 @@ class PostgresRejects:
         )
         self._noting: Connection[Any] | None = None
         self._one_at_a_time = asyncio.Lock()
+
+    @property
+    def use(self) -> PoolUse:
+        """Of the connections for reading."""
+        return self._pool.use
 
     async def page(
         self, wanted: RejectFilter, limit: int, before_id: int | None = None

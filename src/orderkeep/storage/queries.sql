@@ -260,6 +260,9 @@ join sources on sources.id = progress.source
 group by consumer_group, kind, topic, incarnation, partition
 order by consumer_group, kind, topic, partition;
 
+-- name: notification_queue
+select pg_notification_queue_usage();
+
 -- name: ping
 select 1;
 

@@ -129,6 +129,21 @@ class PartitionProgress(Struct, frozen=True):
     updated_at: datetime
 
 
+class PoolUse(NamedTuple):
+    """Connections of a pool: at work, waiting for some, and how many it may have."""
+
+    busy: int
+    idle: int
+    most: int
+
+
+class Pooled(Protocol):
+    """What reads over a pool of connections."""
+
+    @property
+    def use(self) -> PoolUse: ...
+
+
 class OrderWriter(Protocol):
     """One writer stores one batch at a time; several writers may work side by side.
 
@@ -206,6 +221,12 @@ class OrderReader(Protocol):
         """Which store this is: another after a restore or a failover, which may have lost what it had.
 
         Raises `Transient` when the primary cannot say.
+        """
+
+    async def notification_queue(self) -> float:
+        """How full the queue is from which those who follow are told, from 0 to 1; at 1 nothing is committed.
+
+        Asks the primary. Raises `Transient` or `Fatal`.
         """
 
     async def ping(self) -> None:
