@@ -3,15 +3,17 @@
 import asyncio
 from typing import Any, Final, Literal
 
-from litestar import Response, get
+from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 from msgspec import Struct, convert
 
+from orderkeep.api.access import OPEN, Access, needs
 from orderkeep.api.event_feed import Feed
 from orderkeep.api.examples import METRICS, READY
 from orderkeep.api.fast_lane import FastLane
+from orderkeep.api.keyring import KeysStatus
 from orderkeep.cache.cache import BoundedCache, CacheStatistics
 from orderkeep.cache.read_through import ReadThrough
 from orderkeep.cache.redis import RedisCache, RedisStatus
@@ -24,6 +26,7 @@ from orderkeep.storage.store import OrderReader, PartitionProgress
 DATABASE_SECONDS = 4.0
 
 _METRICS: Final[dict[str, Any]] = {
+    "opt": needs("metrics"),
     "operation_id": "metrics",
     "summary": "Metrics for Prometheus",
     "tags": ["health"],
@@ -59,6 +62,15 @@ class ApiStatus(Struct, frozen=True):
     redis: RedisStatus | None
     restore: WarmStatus
     ingest: list[PartitionProgress]
+    keys: KeysStatus | None
+    """Whether the file of keys can be read; null where there is none."""
+
+
+class Readiness(Struct, frozen=True):
+    """What everybody may know."""
+
+    status: Literal["ok", "degraded"]
+    keys: KeysStatus | None
 
 
 _LIVE = ResponseSpec(
@@ -67,13 +79,14 @@ _LIVE = ResponseSpec(
 _READY = ResponseSpec(
     ApiStatus,
     generate_examples=False,
-    description="What is known",
+    description="What is known; without a key of the scope `read`, where there are keys, two fields of it",
     examples=[Example(value=convert(READY, ApiStatus))],
 )
 
 
 @get(
     "/health/live",
+    opt=OPEN,
     operation_id="live",
     summary="The process answers",
     tags=["health"],
@@ -87,20 +100,32 @@ class ApiHealth:
     """What one process of the API can do now; the database is asked once, however many want to know."""
 
     def __init__(
-        self, reader: OrderReader, cache: BoundedCache, redis: RedisCache | None, warmer: Warmer
+        self,
+        reader: OrderReader,
+        cache: BoundedCache,
+        redis: RedisCache | None,
+        warmer: Warmer,
+        access: Access,
     ) -> None:
         self._asked = _Database(reader)
         self._cache = cache
         self._redis = redis
         self._warmer = warmer
+        self.access = access
 
     async def status(self) -> ApiStatus:
         database, ingest = await self._asked.ask()
         shared = self._redis.status() if self._redis else None
         restore = self._warmer.status
-        well = database.status == "ok" and restore.following and (not shared or shared.status == "ok")
+        keys = self.access.keys
+        well = (
+            database.status == "ok"
+            and restore.following
+            and (not shared or shared.status == "ok")
+            and keys != "unreadable"
+        )
         status: Literal["ok", "degraded"] = "ok" if well else "degraded"
-        return ApiStatus(status, database, self._cache.statistics(), shared, restore, ingest)
+        return ApiStatus(status, database, self._cache.statistics(), shared, restore, ingest, keys)
 
 
 def api_health_routes(
@@ -117,13 +142,17 @@ def api_health_routes(
 
     @get(
         "/health/ready",
+        opt=OPEN,
         operation_id="ready",
         summary="What the service can do now",
         tags=["health"],
         responses={200: _READY},
     )
-    async def ready() -> ApiStatus:
-        return await health.status()
+    async def ready(request: Request[Any, Any, Any]) -> ApiStatus | Readiness:
+        found = await health.status()
+        if health.access.may_read(request.scope["headers"]):
+            return found
+        return Readiness(found.status, found.keys)
 
     @get("/metrics", **_METRICS)
     async def show_metrics() -> Response[bytes]:

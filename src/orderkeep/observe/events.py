@@ -33,6 +33,10 @@ EVENTS: Final[dict[str, str]] = {
     "redis_unavailable": "Redis is not asked any more, because it failed; PostgreSQL is.",
     "redis_available": "Redis answers again, and is asked.",
     "redis_write_failed": "Redis can be read but takes no writes; what is read is not kept there.",
+    "keys_changed": "Other keys than before are in force, `active` of them.",
+    "keys_unreadable": "The file of keys is gone or damaged: nobody passes until it can be read again.",
+    "order_posted": "An order came over HTTP, with which outcome, and of whose key, if there are keys.",
+    "reject_replayed": "A reject was replayed over HTTP, with which outcome, and of whose key.",
     "request_failed": "A request met a mistake of the program: the answer was 500.",
     "child_ended": "A process of `orderkeep serve` ended by itself; it is started again.",
 }
