@@ -1,4 +1,4 @@
-"""Where the service has keys: asked for once, kept for the tab alone; one that is not enough, one that ends."""
+"""Where the service has keys: asked for once, kept for the tab alone; one is not enough, one ends."""
 
 import json
 from collections.abc import Iterator

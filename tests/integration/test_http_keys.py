@@ -4,21 +4,25 @@ import asyncio
 import json
 import stat
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from itertools import cycle
 from pathlib import Path
+from typing import get_args
 
 import httpx
 import pytest
 
 from orderkeep.api.events import NO_LONGER
 from orderkeep.embedded import PostgresServer
+from orderkeep.keys import Scope, changing, make_key
 from tests.conftest import Database, drop_database, make_database
 from tests.orders import document
 from tests.service import PATIENCE, Process, Service, run_command, wait_until
 
 from .api_scene import ORDERS, api_only, store
 
-READ, WRITE, ADMIN, METRICS = KEYS = ("read", "write", "admin", "metrics")
+KEYS: tuple[Scope, ...] = get_args(Scope)
+READ, WRITE, ADMIN, METRICS = KEYS
 OPEN = ("/", "/static/app.js", "/docs", "/openapi.json", "/health/live", "/health/ready")
 NEEDED = {
     "GET /orders/a": READ,
@@ -73,11 +77,12 @@ def limited(service: Service) -> Iterator[str]:
     assert other.stop() == 0
 
 
-def new_key(service: Service, name: str, scopes: str, *flags: str) -> dict[str, str]:
-    done = service.command("keys", "new", "--name", name, "--scope", scopes, "--json", *flags)
-    assert done.returncode == 0, done.stderr
-    made: dict[str, str] = json.loads(done.stdout)
-    return made
+def new_key(service: Service, name: str, *scopes: Scope) -> dict[str, str]:
+    """As the command makes it, which `test_commands` tries."""
+    text, kept = make_key(name, scopes, None, datetime.now(UTC))
+    with changing(Path(service.env["ORDERKEEP_KEYS_FILE"])) as keys:
+        keys.append(kept)
+    return {"id": kept.id, "key": text}
 
 
 def by(key: dict[str, str]) -> dict[str, str]:
@@ -121,7 +126,7 @@ def test_scopes(service: Service) -> None:
 
 def test_who_did_it(service: Service) -> None:
     """The log has who posted an order and who replayed a reject, and never a key."""
-    key = new_key(service, "auditor", "write,admin")
+    key = new_key(service, "auditor", WRITE, ADMIN)
     wait_for(service.url, key, 403)
     httpx.post(
         f"{service.url}/orders", json=document(order_uid="audited"), headers=by(key)
@@ -157,10 +162,20 @@ def test_revoked(service: Service, limited: str) -> None:
         last = [line for line in lines if line]
         assert last[-2:] == ["event: bye", f'data: {{"reason":"{NO_LONGER}"}}']
     assert status(service.url, other) == status(limited, other) == 200
-    listed = json.loads(service.command("keys", "list", "--json").stdout)
-    states = {one["name"]: one["state"] for one in listed}
-    assert (states["gone"], states["stays"]) == ("revoked", "active")
-    assert not {"key", "sha256"} & set(listed[0])
+
+
+def test_commands(service: Service) -> None:
+    """A key is printed once, works, and is listed without what recognises it."""
+    made = service.command("keys", "new", "--name", "printed", "--expires", "90d")
+    assert made.returncode == 0, made.stderr
+    wait_for(service.url, {"key": made.stdout.strip()}, 200)
+    listed = {one["name"]: one for one in json.loads(service.command("keys", "list", "--json").stdout)}
+    one = listed["printed"]
+    assert one["id"] in made.stderr
+    assert (one["scopes"], one["state"]) == ([READ], "active")
+    lifetime = datetime.fromisoformat(one["expires_at"]) - datetime.fromisoformat(one["created_at"])
+    assert lifetime.days == 90
+    assert not {"key", "sha256"} & one.keys()
 
 
 def test_damaged_file(service: Service) -> None:
@@ -184,7 +199,7 @@ def test_damaged_file(service: Service) -> None:
 
 def test_limits(service: Service, limited: str) -> None:
     """What is not in memory may be asked for so often by one client; what is, as often as it likes."""
-    key, other = new_key(service, "greedy", "read,metrics"), new_key(service, "modest", READ)
+    key, other = new_key(service, "greedy", READ, METRICS), new_key(service, "modest", READ)
     with httpx.Client(base_url=limited, headers=by(key), timeout=PATIENCE) as client:
         wait_until(lambda: in_memory(client) >= len(ORDERS), "the key is known, and all are in memory")
         paths = cycle(("/orders/none", "/orders", "/rejects", "/orders/a/origin"))
