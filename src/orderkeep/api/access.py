@@ -42,7 +42,7 @@ _REFUSALS: Final = {
     401: described("There is no key, or it is unknown, revoked or expired"),
     403: described("The key lacks the scope"),
 }
-_TOO_MANY: Final = {429: described("This client asks too often: see `retry-after`")}
+TOO_MANY: Final = described("This client asks too often: see `retry-after`")
 
 
 def needs(scope: Scope, *, costs: bool = False) -> dict[str, Any]:
@@ -105,7 +105,7 @@ class Access:
         if scope is None:
             return
         handler.security = [{_SCHEME: [scope]}] if self._keyring else [{_SCHEME: [scope]}, {}]
-        costs = _TOO_MANY if handler.opt["costs"] else {}
+        costs = {429: TOO_MANY} if handler.opt["costs"] else {}
         handler.responses = {**_REFUSALS, **costs, **(handler.responses or {})}
 
 

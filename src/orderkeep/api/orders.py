@@ -14,7 +14,7 @@ from litestar.params import Parameter
 from litestar.types import Method
 from litestar.types.internal_types import PathParameterDefinition
 
-from orderkeep.api.access import Access, needs
+from orderkeep.api.access import TOO_MANY, Access, needs
 from orderkeep.api.examples import ORDER
 from orderkeep.api.order_list import list_route
 from orderkeep.api.problems import UNAVAILABLE, WRONG, described, problem
@@ -41,6 +41,7 @@ _ANSWERS = {
     304: ResponseSpec(None, generate_examples=False, description="The order that `if-none-match` names"),
     400: WRONG,
     404: described("There is no such order"),
+    429: TOO_MANY,
     503: UNAVAILABLE,
 }
 
