@@ -1,6 +1,7 @@
 """Where the service has keys: asked for once, kept for the tab alone; one is not enough, one ends."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -84,6 +85,7 @@ def test_a_key(
     expect(dialog).to_contain_text(refused)
     give(dialog, guarded.reader["key"])
     shown_order(page, uid)
+    expect(page.locator("#health")).to_have_attribute("data-level", re.compile("green|yellow"))
     page.reload()
     shown_order(page, uid)
     stored = page.evaluate("[Object.values(sessionStorage), Object.values(localStorage)].map(String)")
