@@ -74,7 +74,11 @@ def of_collection() -> tuple[list[Asked], dict[str, str]]:
     """The requests of the Postman collection, and the variables that they begin with."""
     collection = json.loads(read(COLLECTION))
     variables = {one["key"]: one["value"] for one in collection["variable"]}
-    return [_of_item(item) for item in _items(collection)], variables
+    (token,) = collection["auth"]["bearer"]
+    assert (collection["auth"]["type"], token["key"]) == ("bearer", "token")
+    sent = {"Authorization": f"Bearer {token['value']}"}
+    asked = [_of_item(item) for item in _items(collection)]
+    return [one._replace(headers={**one.headers, **sent}) for one in asked], variables
 
 
 def _items(part: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

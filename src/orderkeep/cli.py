@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
+from orderkeep.cli_keys import keys
 from orderkeep.cli_rejects import rejects
 from orderkeep.errors import ConfigurationError, OrderkeepError, ServerUnavailable, Transient
 from orderkeep.invocation import (
@@ -36,6 +37,7 @@ app = App(
 )
 app.command(rejects)
 app.register_install_completion_command()
+app.command(keys)
 
 
 def main() -> None:

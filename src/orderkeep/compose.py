@@ -13,14 +13,15 @@ from pathlib import Path
 
 import structlog
 
+from orderkeep.api.access import access_of, refuse_exposure
 from orderkeep.api.app import create_app
 from orderkeep.api.asyncapi import asyncapi_route, description
 from orderkeep.api.connections import Connections, allowed_connections
 from orderkeep.api.event_feed import Feed
 from orderkeep.api.events import event_route
 from orderkeep.api.exposition import ApiMetrics, api_metrics_route, ingest_metrics_route, note_arrival
-from orderkeep.api.fast_lane import FastLane
-from orderkeep.api.guard import AllowedHosts, is_loopback
+from orderkeep.api.fast_lane import FastLane, leave_to_parser
+from orderkeep.api.guard import AllowedHosts
 from orderkeep.api.health import ApiHealth, api_health_routes, ingest_health_routes
 from orderkeep.api.orders import order_routes
 from orderkeep.api.origin import origin_route
@@ -127,7 +128,8 @@ async def run_api(
     It listens on `listener`, when one is handed down. `worker` is the socket by which it tells other
     processes of the same listener its metrics.
     """
-    refuse_exposure(settings)
+    if listener is None:  # else `serve` has looked before it opened it
+        refuse_exposure(settings)
     tls = tls_of(settings)
     listener = listener or listen(settings.http_host, settings.http_port, setting="ORDERKEEP_HTTP_PORT")
     await within(START_SECONDS, lambda: check_migrated(settings.read_url))
@@ -146,14 +148,17 @@ async def run_api(
     feed = Feed(events)
     warmer = Warmer(newcomers, [cache, redis] if redis else [cache], [feed], note_arrival(metrics))
     hosts = _hosts(settings)
-    lane = FastLane(cache, orders.ask, hosts.allow)
-    health = ApiHealth(lists, cache, redis, warmer)
+    access = access_of(settings)
+    # Where misses are counted, the lane leaves them to the parser: it does not know who asks.
+    ask = leave_to_parser if settings.http_client_rate else orders.ask
+    lane = FastLane(cache, ask, hosts.allow, access.may_read)
+    health = ApiHealth(lists, cache, redis, warmer, access)
     connections = Connections(allowed_connections())
     pools: dict[str, Pooled] = {"orders": reader, "lists": lists, "following": newcomers, "rejects": rejects}
     own = ApiMetrics(metrics, cache, redis, warmer, orders, lane, feed, connections, lists, pools)
     workers = Workers(worker, own.families) if worker else None
     routes = [
-        *order_routes(orders, lists),
+        *order_routes(orders, lists, access),
         origin_route(lists),
         posting_route(intake, cache),
         *api_health_routes(health),
@@ -166,17 +171,18 @@ async def run_api(
         ),
         *page_routes(),
     ]
-    app = create_app(routes, hosts, metrics)
+    app = create_app(routes, hosts, metrics, access)
     gc.freeze()  # as above; the cache is walked through no more either (docs/performance.md)
     with stop_on_signal() as stop, traces_of(settings, "api") as traces:
         where = address(listener, secure=tls is not None)
         log.info("started", role="api", address=where, connections=connections.limit)
         warming = asyncio.create_task(_warm(warmer, redis))
+        watching = asyncio.create_task(access.watch(lane.take_back))
         feeding = asyncio.create_task(feed.stop_when(stop))
         telling = asyncio.create_task(workers.tell_until(stop) if workers else stop.wait())
         serving = asyncio.create_task(serve(traced(app, traces), listener, stop, lane, connections, tls))
         try:
-            await run_together(stop, warming, feeding, telling, serving, leader=serving)
+            await run_together(stop, warming, feeding, telling, serving, watching, leader=serving)
         finally:
             for each in (reader, lists, newcomers, rejects, replayer, intake, events):
                 await each.close()
@@ -319,15 +325,6 @@ async def _by_id(rejects: RejectStore, reject_ids: Sequence[int]) -> AsyncIterat
     for reject_id in reject_ids:
         if (reject := await rejects.get(reject_id)) is not None:
             yield reject
-
-
-def refuse_exposure(settings: Settings) -> None:
-    """Raises `ConfigurationError` when orders would be served to a network that nothing keeps out."""
-    if settings.http_protected and not is_loopback(settings.http_host):
-        raise ConfigurationError(
-            f"ORDERKEEP_HTTP_HOST is {settings.http_host}, and anyone who reaches it could read every order: "
-            "listen on 127.0.0.1, or set ORDERKEEP_HTTP_PROTECTED=false if something in front asks who it is"
-        )
 
 
 def _retention(settings: Settings) -> AbstractAsyncContextManager[None]:

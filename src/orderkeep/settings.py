@@ -124,8 +124,20 @@ class Settings(BaseSettings):
     )
     http_protected: bool = Field(
         True,
-        description="Refuse to listen on other addresses than loopback. Set to false only where something "
-        "in front lets in none but those who may read orders.",
+        description="Without KEYS_FILE, refuse to listen on other addresses than loopback. Set to false only "
+        "where something in front lets in none but those who may read orders.",
+    )
+    keys_file: str = Field(
+        "",
+        description="The file of `orderkeep keys`: with it every request needs a key, and the API listens on "
+        "any address. Empty: no keys.",
+    )
+    http_client_rate: float = Field(
+        0,
+        ge=0,
+        le=1_000_000,
+        description="Requests a second of one client (by key, or address without keys) that need more than "
+        "memory, ten times as many at once; then 429. Of one process. 0: no limit.",
     )
     http_allowed_hosts: str = Field(
         "",

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 import orderkeep.cli
-from orderkeep.compose import refuse_exposure
+from orderkeep.api.access import refuse_exposure
 from orderkeep.settings import PREFIX, Settings, load, variable
 from tests.documents import ROOT, read
 
@@ -43,7 +43,7 @@ def instructions(keyword: str) -> list[str]:
 def test_settings_are_known(file: Path) -> None:
     """Every name of a setting in what deploys the program is one that it knows."""
     named = set(re.findall(rf"\b{PREFIX}[A-Z][A-Z_]*[A-Z]\b", file.read_text()))
-    assert named <= {variable(name) for name in Settings.model_fields} | {"ORDERKEEP_KEYS_FILE"}
+    assert named <= {variable(name) for name in Settings.model_fields}
 
 
 @pytest.mark.parametrize("name", OURS)

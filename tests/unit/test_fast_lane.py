@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -263,12 +263,22 @@ class Wire(asyncio.Transport):
     def resume_reading(self) -> None: ...
 
 
-async def say_by_wire(protocol: BoundedProtocol, chunks: Sequence[bytes]) -> bytes:
+async def say_by_wire(
+    protocol: BoundedProtocol, chunks: Sequence[bytes | Callable[[], object]], *, patient: bool = False
+) -> bytes:
+    """What is answered to these chunks; what is no chunk is called when its turn comes.
+
+    Who is patient says nothing while the lane waits for the database.
+    """
     wire = Wire()
     protocol.connection_made(wire)
     for chunk in chunks:
-        if not wire.is_closing():
+        if not isinstance(chunk, bytes):
+            chunk()
+        elif not wire.is_closing():
             protocol.data_received(chunk)
+        while patient and isinstance(protocol, FastLaneProtocol) and protocol._answer is not None:
+            await asyncio.wait([protocol._answer])
         while tasks := set(protocol.tasks):
             done, _ = await asyncio.wait(tasks, timeout=PATIENCE)
             if not done:
@@ -338,7 +348,23 @@ def test_sets_are_bounded() -> None:
     assert len(lane._candidates) <= MOST_CANDIDATES
 
 
-@pytest.mark.parametrize("name", ["if-none-match", "range", "authorization", "content-length", "traceparent"])
+def test_tails_are_taken_back() -> None:
+    """When keys change, nothing is recognised any more, whoever it came from; nobody is let in for a key."""
+    allowed = True
+    lane = FastLane(MemoryCache(0), never, AllowedHosts([]).allow, lambda _headers: allowed)
+    headers = [(b"host", b"localhost"), (b"authorization", b"Bearer x")]
+    lane.judge(b"tail", headers)
+    lane.judge(b"tail", headers)
+    assert lane.judged == {b"tail"}
+    lane.take_back()
+    assert not lane.judged
+    allowed = False
+    for _ in range(3):
+        lane.judge(b"tail", headers)
+    assert not lane.judged
+
+
+@pytest.mark.parametrize("name", ["if-none-match", "range", "content-length", "traceparent"])
 def test_what_is_not_plain(name: str) -> None:
     """A tail with a header that changes the answer is never recognised."""
     lane = FastLane(MemoryCache(0), never, AllowedHosts([]).allow)

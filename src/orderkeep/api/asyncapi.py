@@ -7,6 +7,7 @@ import msgspec
 from litestar import HttpMethod, Response, route
 from litestar.handlers import HTTPRouteHandler
 
+from orderkeep.api.access import needs
 from orderkeep.api.examples import DEAD_LETTER, ORDER
 from orderkeep.order import Order
 from orderkeep.sources.dead_letter_headers import DeadLetterHeaders
@@ -55,7 +56,12 @@ def description(source: str, orders: str, dead_letters: str | None) -> dict[str,
 def asyncapi_route(document: dict[str, Any]) -> HTTPRouteHandler:
     """The handler, bound to the description."""
 
-    @route("/asyncapi.json", http_method=[HttpMethod.GET, HttpMethod.HEAD], include_in_schema=False)
+    @route(
+        "/asyncapi.json",
+        http_method=[HttpMethod.GET, HttpMethod.HEAD],
+        opt=needs("read"),
+        include_in_schema=False,
+    )
     async def asyncapi() -> Response[dict[str, Any]]:
         return Response(document, headers={"cache-control": "no-cache"})
 

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Sequence
 from contextlib import aclosing
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from litestar import get
+from litestar import Request, get
 from litestar.exceptions import ValidationException
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
@@ -13,15 +13,18 @@ from litestar.openapi.spec import Example
 from litestar.params import Parameter
 from litestar.types import ASGIApp, Receive, Scope, Send
 
+from orderkeep.api.access import grant_of, needs
 from orderkeep.api.event_feed import Feed
 from orderkeep.api.event_stream import EventStream
-from orderkeep.api.event_text import place_of
+from orderkeep.api.event_text import bye, place_of
 from orderkeep.api.examples import EVENTS
+from orderkeep.api.keyring import Grant
 from orderkeep.api.problems import UNAVAILABLE, WRONG
 from orderkeep.api.protocol import ENDLESS
 from orderkeep.storage.events import EventKind, EventPlace
 
 MOST_A_SECOND = 1_000
+NO_LONGER = "the key is in force no longer"
 
 _MEDIA_TYPE = "text/event-stream"
 _HEADERS: Final = [
@@ -59,6 +62,7 @@ def event_route(feed: Feed) -> HTTPRouteHandler:
 
     @get(
         ENDLESS,
+        opt=needs("read", costs=True),
         operation_id="events",
         summary="What is stored and what is rejected, as it happens: server-sent events without an end",
         tags=["events"],
@@ -76,44 +80,54 @@ def event_route(feed: Feed) -> HTTPRouteHandler:
         },
     )
     async def events(
-        kinds: Kinds = "stored,rejected", limit: Limit = 50, last_event_id: LastEventId = None
+        request: Request[Any, Any, Any],
+        kinds: Kinds = "stored,rejected",
+        limit: Limit = 50,
+        last_event_id: LastEventId = None,
     ) -> ASGIApp:
         last = place_of(last_event_id) if last_event_id else None
         if last_event_id and last is None:
             raise ValidationException("last-event-id: it is not the id of an event")
-        return _answer(feed, last, [kind for kind in _KINDS if kind in kinds.split(",")], limit)
+        wanted = [kind for kind in _KINDS if kind in kinds.split(",")]
+        return _answer(feed, last, wanted, limit, grant_of(request))
 
     return events
 
 
-def _answer(feed: Feed, last: EventPlace | None, kinds: Sequence[EventKind], limit: int) -> ASGIApp:
+def _answer(
+    feed: Feed, last: EventPlace | None, kinds: Sequence[EventKind], limit: int, grant: Grant | None
+) -> ASGIApp:
+    over = grant.over if grant else asyncio.Event()  # without keys nothing is ever over
+
     async def answer(_scope: Scope, receive: Receive, send: Send) -> None:
         with feed.admit():
             stream = await feed.open(last, kinds, limit)
-            await _send_until_gone(stream, receive, send)
+            await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
+            await _send_until_gone(stream, over, receive, send)
+            last_words = bye(NO_LONGER) if over.is_set() else b""
+            await send({"type": "http.response.body", "body": last_words, "more_body": False})
 
     return answer
 
 
-async def _send_until_gone(stream: EventStream, receive: Receive, send: Send) -> None:
+async def _send_until_gone(stream: EventStream, over: asyncio.Event, receive: Receive, send: Send) -> None:
+    """Until the stream ends, its client hangs up, or it is over because of the key."""
     sending = asyncio.create_task(_send(stream, send))
-    leaving = asyncio.create_task(_gone(receive))
+    others = [asyncio.create_task(_gone(receive)), asyncio.create_task(over.wait())]
     try:
-        await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((sending, *others), return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in (sending, leaving):
+        for task in (sending, *others):
             task.cancel()
-        await asyncio.gather(sending, leaving, return_exceptions=True)
+        await asyncio.gather(sending, *others, return_exceptions=True)
     if not sending.cancelled():
         sending.result()
 
 
 async def _send(stream: EventStream, send: Send) -> None:
-    await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
     async with aclosing(stream.chunks()) as chunks:
         async for chunk in chunks:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _gone(receive: Receive) -> None:

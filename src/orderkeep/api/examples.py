@@ -125,6 +125,7 @@ READY: Final[dict[str, Any]] = {
             "updated_at": "2026-11-21T08:55:23.552680Z",
         }
     ],
+    "keys": None,
 }
 
 STATE: Final[dict[str, Any]] = {

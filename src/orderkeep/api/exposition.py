@@ -10,6 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 
+from orderkeep.api.access import needs
 from orderkeep.api.connections import Connections
 from orderkeep.api.event_feed import Feed
 from orderkeep.api.examples import METRICS
@@ -29,6 +30,7 @@ LANE_ROUTE: Final = "/orders/{uid}"
 """What the fast lane answers, as the framework names the route."""
 
 _ROUTE: Final[dict[str, Any]] = {
+    "opt": needs("metrics"),
     "operation_id": "metrics",
     "summary": "Metrics for Prometheus",
     "tags": ["health"],

@@ -6,7 +6,9 @@ after the path) that the real parser has already read, as one whole plain reques
 without parsing: the uid's entry in the cache. The lane parses nothing; it recognises bytes that the server
 behind it has understood before. Whatever it does not recognise goes to that server, untouched.
 
-A tail is judged on its second sight, so that tails which never return do not fill the bounded set.
+A tail is judged on its second sight, so that tails which never return do not fill the bounded set. The key
+of a request is part of its tail, so that one which was let in costs nothing more; when keys change, all
+tails are taken back.
 
 An order that is not in memory is asked of Redis or the database, and written when it comes. Should anything
 else come first (more bytes, an end, a shutdown, a failure, or no answer for a while), the request is handed
@@ -45,7 +47,6 @@ _NOT_PLAIN = frozenset(
         b"if-none-match",
         b"if-modified-since",
         b"if-unmodified-since",
-        b"authorization",
         b"traceparent",
     }
 )
@@ -53,7 +54,12 @@ _NOT_PLAIN = frozenset(
 PATIENCE_SECONDS = 0.5
 """For an answer of the database; whoever waits longer waits behind the parser, with its limits of time."""
 
-Ask = Callable[[str], "asyncio.Future[Found | None]"]
+Ask = Callable[[str], "asyncio.Future[Found | None] | None"]
+Headers = list[tuple[bytes, bytes]]
+
+
+def leave_to_parser(_uid: str) -> None:
+    """An `Ask` that asks nobody."""
 
 
 class Peeked(Protocol):
@@ -70,8 +76,16 @@ class Peeked(Protocol):
 class FastLane:
     """What the connections of a process share: the judged tails, and how every answer begins."""
 
-    def __init__(self, cache: Peeked, ask: Ask, allows_host: Callable[[str], bool]) -> None:
-        """`ask` finds a uid that is not in memory; `allows_host` judges a Host header."""
+    def __init__(
+        self,
+        cache: Peeked,
+        ask: Ask,
+        allows_host: Callable[[str], bool],
+        may_read: Callable[[Headers], bool] = lambda _headers: True,
+    ) -> None:
+        """`ask` finds a uid that is not in memory, or gives None to leave it to the parser; `allows_host`
+        judges a Host header, `may_read` whether headers have the key for an order.
+        """
         self.peek = cache.peek
         self.ask = ask
         self.hit: list[str] = []
@@ -85,6 +99,8 @@ class FastLane:
         """Connections that wait for the database, with the time since when; the oldest first."""
         self._candidates: set[bytes] = set()
         self._allows_host = allows_host
+        self._may_read = may_read
+        self.connections: set[FastLaneProtocol] = set()
         self.begin_with(())
 
     def begin_with(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
@@ -108,11 +124,17 @@ class FastLane:
                 break
             connection.hand_over()
 
-    def judge(self, tail: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    def take_back(self) -> None:
+        """Keys have changed: whatever was recognised has to be judged again, on every connection."""
+        self.judged.clear()
+        for connection in self.connections:
+            connection.forget_tail()
+
+    def judge(self, tail: bytes, headers: Headers) -> None:
         """The parser has read the tail as one whole HTTP/1.1 request, with these headers in lower case."""
         hosts = [value for name, value in headers if name == b"host"]
         plain = len(hosts) == 1 and not any(name in _NOT_PLAIN for name, _ in headers)
-        if not plain or not self._allows_host(hosts[0].decode("latin-1")):
+        if not plain or not self._allows_host(hosts[0].decode("latin-1")) or not self._may_read(headers):
             return
         if tail not in self._candidates:
             if len(self._candidates) >= MOST_CANDIDATES:
@@ -161,6 +183,7 @@ class FastLaneProtocol(BoundedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self._lane.connections.add(self)
         self._write = self.transport.writelines
 
     def data_received(self, data: bytes) -> None:
@@ -194,12 +217,17 @@ class FastLaneProtocol(BoundedProtocol):
         else:
             self.data_received(data)
 
+    def forget_tail(self) -> None:
+        """What came last on this connection is recognised no more."""
+        self._tail = ()
+
     def eof_received(self) -> bool:  # type: ignore[override] # as in the class above
         self.hand_over()
         return super().eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget()
+        self._lane.connections.discard(self)
         super().connection_lost(exc)
 
     def hand_over(self) -> None:

@@ -1,15 +1,17 @@
 """Health and readiness, of the API and of ingest."""
 
 import asyncio
-from typing import Literal
+from typing import Any, Literal
 
-from litestar import get
+from litestar import Request, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 from msgspec import Struct, convert
 
+from orderkeep.api.access import OPEN, Access
 from orderkeep.api.examples import READY
+from orderkeep.api.keyring import KeysStatus
 from orderkeep.cache.cache import BoundedCache, CacheStatistics
 from orderkeep.cache.redis import RedisCache, RedisStatus
 from orderkeep.cache.warm import Warmer, WarmStatus
@@ -40,6 +42,15 @@ class ApiStatus(Struct, frozen=True):
     redis: RedisStatus | None
     restore: WarmStatus
     ingest: list[PartitionProgress]
+    keys: KeysStatus | None
+    """Whether the file of keys can be read; null where there is none."""
+
+
+class Readiness(Struct, frozen=True):
+    """What everybody may know."""
+
+    status: Literal["ok", "degraded"]
+    keys: KeysStatus | None
 
 
 _LIVE = ResponseSpec(
@@ -48,13 +59,14 @@ _LIVE = ResponseSpec(
 _READY = ResponseSpec(
     ApiStatus,
     generate_examples=False,
-    description="What is known",
+    description="What is known; without a key of the scope `read`, where there are keys, two fields of it",
     examples=[Example(value=convert(READY, ApiStatus))],
 )
 
 
 @get(
     "/health/live",
+    opt=OPEN,
     operation_id="live",
     summary="The process answers",
     tags=["health"],
@@ -68,20 +80,32 @@ class ApiHealth:
     """What one process of the API can do now; the database is asked once, however many want to know."""
 
     def __init__(
-        self, reader: OrderReader, cache: BoundedCache, redis: RedisCache | None, warmer: Warmer
+        self,
+        reader: OrderReader,
+        cache: BoundedCache,
+        redis: RedisCache | None,
+        warmer: Warmer,
+        access: Access,
     ) -> None:
         self._asked = _Database(reader)
         self._cache = cache
         self._redis = redis
         self._warmer = warmer
+        self.access = access
 
     async def status(self) -> ApiStatus:
         database, ingest = await self._asked.ask()
         shared = self._redis.status() if self._redis else None
         restore = self._warmer.status
-        well = database.status == "ok" and restore.following and (not shared or shared.status == "ok")
+        keys = self.access.keys
+        well = (
+            database.status == "ok"
+            and restore.following
+            and (not shared or shared.status == "ok")
+            and keys != "unreadable"
+        )
         status: Literal["ok", "degraded"] = "ok" if well else "degraded"
-        return ApiStatus(status, database, self._cache.statistics(), shared, restore, ingest)
+        return ApiStatus(status, database, self._cache.statistics(), shared, restore, ingest, keys)
 
 
 def api_health_routes(health: ApiHealth) -> list[HTTPRouteHandler]:
@@ -89,13 +113,17 @@ def api_health_routes(health: ApiHealth) -> list[HTTPRouteHandler]:
 
     @get(
         "/health/ready",
+        opt=OPEN,
         operation_id="ready",
         summary="What the service can do now",
         tags=["health"],
         responses={200: _READY},
     )
-    async def ready() -> ApiStatus:
-        return await health.status()
+    async def ready(request: Request[Any, Any, Any]) -> ApiStatus | Readiness:
+        found = await health.status()
+        if health.access.may_read(request.scope["headers"]):
+            return found
+        return Readiness(found.status, found.keys)
 
     return [live, ready]
 

@@ -13,6 +13,7 @@ from litestar.openapi.spec import Example
 from litestar.params import Parameter
 from msgspec import Struct
 
+from orderkeep.api.access import needs
 from orderkeep.api.examples import PAGE
 from orderkeep.api.gate import Gate
 from orderkeep.api.point_in_time import Since, Until, point_in_time
@@ -102,6 +103,7 @@ def list_route(reader: OrderReader) -> HTTPRouteHandler:
 
     @get(
         "/orders",
+        opt=needs("read", costs=True),
         operation_id="orders",
         summary="The newest orders: all, or of one customer, track number, time or beginning of a uid",
         description="At most one of `uid_prefix`, `track_number` and `customer_id`. A range of `received_at` "

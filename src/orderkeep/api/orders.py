@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 from litestar import HttpMethod, Request, Response, route
@@ -12,6 +14,7 @@ from litestar.params import Parameter
 from litestar.types import Method
 from litestar.types.internal_types import PathParameterDefinition
 
+from orderkeep.api.access import TOO_MANY, Access, needs
 from orderkeep.api.examples import ORDER
 from orderkeep.api.order_list import list_route
 from orderkeep.api.problems import UNAVAILABLE, WRONG, described, problem
@@ -38,6 +41,7 @@ _ANSWERS = {
     304: ResponseSpec(None, generate_examples=False, description="The order that `if-none-match` names"),
     400: WRONG,
     404: described("There is no such order"),
+    429: TOO_MANY,
     503: UNAVAILABLE,
 }
 
@@ -47,38 +51,46 @@ Uid = Annotated[
 ]
 
 
-def order_routes(orders: ReadThrough, reader: OrderReader) -> list[HTTPRouteHandler]:
-    """The handlers, bound to where orders are read from: one by `orders`, lists by `reader`."""
+def order_routes(
+    orders: ReadThrough, reader: OrderReader, access: Access | None = None
+) -> list[HTTPRouteHandler]:
+    """The handlers, bound to where orders are read from: one by `orders`, lists by `reader`.
+
+    `access` says how many orders that are not in memory a client may ask for.
+    """
+    spend = (access or Access()).spend
 
     @route(
         ["/orders/{uid:str}", "/order/{uid:str}"],
         http_method=[HttpMethod.GET, HttpMethod.HEAD],
+        opt=needs("read"),
         operation_id=_operation,
         summary="An order by its uid, byte for byte as it was sent",
         tags=["orders"],
         responses=_ANSWERS,
     )
     async def order(request: Request[Any, Any, Any], uid: Uid) -> Response[Any]:
-        return _answer(request, uid, await _read(orders, uid))
+        return _answer(request, uid, await _read(orders, uid, partial(spend, request)))
 
     @route(
         "/order/order",
         http_method=[HttpMethod.GET, HttpMethod.HEAD],
+        opt=needs("read"),
         operation_id=_operation,
         summary="An order by its uid, given as a query",
         tags=["orders"],
         responses=_ANSWERS,
     )
     async def order_by_query(request: Request[Any, Any, Any], order_uid: Uid = "order") -> Response[Any]:
-        return _answer(request, order_uid, await _read(orders, order_uid))
+        return _answer(request, order_uid, await _read(orders, order_uid, partial(spend, request)))
 
     return [order, order_by_query, list_route(reader)]
 
 
-async def _read(orders: ReadThrough, uid: str) -> Found | None:
+async def _read(orders: ReadThrough, uid: str, spend: Callable[[], None]) -> Found | None:
     try:
         async with asyncio.timeout(READ_SECONDS):
-            return await orders.get(uid)
+            return await orders.get(uid, spend)
     except TimeoutError:
         raise DatabaseUnavailable(f"order {uid}: no answer within {READ_SECONDS:g} seconds") from None
 

@@ -6,6 +6,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 from msgspec import convert
 
+from orderkeep.api.access import needs
 from orderkeep.api.examples import ORIGIN
 from orderkeep.api.gate import Gate
 from orderkeep.api.orders import Uid
@@ -30,6 +31,7 @@ def origin_route(reader: OrderReader) -> HTTPRouteHandler:
 
     @get(
         "/orders/{uid:str}/origin",
+        opt=needs("read", costs=True),
         operation_id="origin",
         summary="When an order was received, and from which partition and position",
         tags=["orders"],

@@ -10,6 +10,7 @@ from litestar import HttpMethod, Request, Response, route
 from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 
+from orderkeep.api.access import OPEN
 from orderkeep.api.problems import problem
 
 _TYPES: Final = {
@@ -42,27 +43,27 @@ def page_routes() -> list[HTTPRouteHandler]:
     """The handlers; the files are read, and compressed, once."""
     static, docs = _folder("static"), _folder("docs")
 
-    @route("/", http_method=_READ, include_in_schema=False)
+    @route("/", http_method=_READ, opt=OPEN, include_in_schema=False)
     async def page(request: Request[Any, Any, Any]) -> Response[bytes]:
         return _show(request, static, "index.html", _PAGE_POLICY)
 
-    @route("/static/{name:path}", http_method=_READ, include_in_schema=False)
+    @route("/static/{name:path}", http_method=_READ, opt=OPEN, include_in_schema=False)
     async def static_file(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
         return _show(request, static, name.removeprefix("/"), _PAGE_POLICY)
 
-    @route("/docs", http_method=_READ, include_in_schema=False)
+    @route("/docs", http_method=_READ, opt=OPEN, include_in_schema=False)
     async def docs_page(request: Request[Any, Any, Any]) -> Response[bytes]:
         return _show(request, docs, "index.html", _DOCS_POLICY)
 
-    @route("/docs/assets/{name:str}", http_method=_READ, include_in_schema=False)
+    @route("/docs/assets/{name:str}", http_method=_READ, opt=OPEN, include_in_schema=False)
     async def docs_file(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
         return _show(request, docs, name, _DOCS_POLICY)
 
-    @route("/openapi.json", http_method=_READ, include_in_schema=False)
+    @route("/openapi.json", http_method=_READ, opt=OPEN, include_in_schema=False)
     async def openapi(request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
         return Response(request.app.openapi_schema.to_schema(), headers={"cache-control": "no-cache"})
 
-    @route("/favicon.ico", http_method=_READ, include_in_schema=False)
+    @route("/favicon.ico", http_method=_READ, opt=OPEN, include_in_schema=False)
     async def favicon() -> Response[Any]:
         return problem(404, "The page's icon is /static/favicon.svg.")
 

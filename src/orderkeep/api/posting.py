@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import structlog
 from litestar import Request, Response, post
 from litestar.exceptions import InternalServerException
 from litestar.handlers import HTTPRouteHandler
@@ -12,6 +13,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example, OpenAPIMediaType, Operation, Reference, RequestBody
 from msgspec import Struct
 
+from orderkeep.api.access import needs, who
 from orderkeep.api.examples import ORDER
 from orderkeep.api.gate import Gate
 from orderkeep.api.guard import json_only
@@ -32,6 +34,9 @@ _MAY_NOT_WRITE = (
     "The database user of this service may not write: set ORDERKEEP_DATABASE_URL to a user of the role "
     "orderkeep_ingest."
 )
+
+
+log = structlog.get_logger()
 
 
 class Posted(Struct, frozen=True):
@@ -100,6 +105,7 @@ def posting_route(intake: Intake, cache: Cache) -> HTTPRouteHandler:
 
     @post(
         "/orders",
+        opt=needs("write", costs=True),
         operation_id="post_order",
         operation_class=_TakesAnOrder,
         summary="Store an order; to send it again stores nothing twice",
@@ -109,7 +115,9 @@ def posting_route(intake: Intake, cache: Cache) -> HTTPRouteHandler:
             200: _THERE,
             201: _STORED,
             400: described("The body did not arrive whole"),
-            403: described("A page of another site asks, or this service may not write"),
+            403: described(
+                "The key lacks the scope, a page of another site asks, or this service may not write"
+            ),
             409: described("Another order is stored under its uid"),
             413: described("The body is too large"),
             415: described("The body is not JSON"),
@@ -134,6 +142,7 @@ def posting_route(intake: Intake, cache: Cache) -> HTTPRouteHandler:
             raise DatabaseUnavailable(str(error)) from error
         except NotAllowed:
             return problem(403, _MAY_NOT_WRITE)
+        log.info("order_posted", order_uid=taken.order_uid, outcome=taken.outcome, **who(request))
         if taken.outcome == "stored":
             # Whoever reads it next finds it, before it was heard of from the database.
             stored = StoredOrder(taken.order_uid, payload, datetime.now(UTC))

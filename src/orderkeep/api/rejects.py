@@ -1,16 +1,18 @@
 """The routes of rejects: the newest, one of them whole, and to put one through the pipeline again."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from litestar import Response, get, post
+import structlog
+from litestar import Request, Response, get, post
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 from litestar.params import Parameter
 from msgspec import Struct, convert
 
+from orderkeep.api.access import needs, who
 from orderkeep.api.examples import REJECT_DOCUMENT, REJECT_PAGE, REPLAYED
 from orderkeep.api.gate import Gate
 from orderkeep.api.guard import json_body_only
@@ -21,6 +23,8 @@ from orderkeep.errors import DatabaseUnavailable, NotAllowed, RejectKind, Server
 from orderkeep.ingest.replay import Replay, Replayer
 from orderkeep.reject_document import RejectDocument, document
 from orderkeep.storage.rejects import RejectFilter, RejectStore, RejectSummary
+
+log = structlog.get_logger()
 
 
 class RejectPage(Struct, frozen=True):
@@ -92,6 +96,7 @@ def reject_routes(rejects: RejectStore, replayer: Replayer) -> list[HTTPRouteHan
 
     @get(
         "/rejects",
+        opt=needs("read", costs=True),
         operation_id="rejects",
         summary="The newest rejected messages",
         tags=["rejects"],
@@ -117,6 +122,7 @@ def reject_routes(rejects: RejectStore, replayer: Replayer) -> list[HTTPRouteHan
 
     @get(
         "/rejects/{reject_id:int}",
+        opt=needs("admin", costs=True),
         operation_id="reject",
         summary="A rejected message, whole: its payload as text, or in base64",
         tags=["rejects"],
@@ -131,6 +137,7 @@ def reject_routes(rejects: RejectStore, replayer: Replayer) -> list[HTTPRouteHan
 
     @post(
         "/rejects/{reject_id:int}/replay",
+        opt=needs("admin", costs=True),
         operation_id="replay",
         summary="Put a rejected message through the pipeline again; to repeat it adds nothing",
         tags=["rejects"],
@@ -139,14 +146,16 @@ def reject_routes(rejects: RejectStore, replayer: Replayer) -> list[HTTPRouteHan
         responses={
             200: _REPLAYED,
             400: WRONG,
-            403: described("A page of another site asks, or this service may not write"),
+            403: described(
+                "The key lacks the scope, a page of another site asks, or this service may not write"
+            ),
             404: _MISSING,
             413: described("The body is too large: none is needed"),
             415: described("The body is not JSON: none is needed"),
             503: UNAVAILABLE,
         },
     )
-    async def replay(reject_id: Id) -> Response[Replay] | Response[Problem]:
+    async def replay(request: Request[Any, Any, Any], reject_id: Id) -> Response[Replay] | Response[Problem]:
         try:
             async with replaying.enter():
                 replayed = await replayer.replay_by_id(reject_id)
@@ -156,6 +165,7 @@ def reject_routes(rejects: RejectStore, replayer: Replayer) -> list[HTTPRouteHan
             return problem(403, _MAY_NOT_WRITE)
         if replayed is None:
             return problem(404, f"There is no reject {reject_id}.")
+        log.info("reject_replayed", reject_id=reject_id, outcome=replayed.outcome, **who(request))
         return Response(replayed, headers=_NO_STORE)
 
     return [newest, one, replay]

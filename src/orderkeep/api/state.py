@@ -18,6 +18,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
 from msgspec import Struct, convert
 
+from orderkeep.api.access import needs
 from orderkeep.api.examples import STATE
 from orderkeep.api.fast_lane import FastLane
 from orderkeep.api.health import ApiHealth, ApiStatus
@@ -97,6 +98,7 @@ def state_route(
 
     @get(
         "/state",
+        opt=needs("admin"),
         operation_id="state",
         summary="The state of the service, in one answer",
         tags=["health"],

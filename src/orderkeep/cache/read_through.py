@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from orderkeep.cache.cache import Cache, SharedCache
@@ -41,10 +41,11 @@ class ReadThrough:
         self.reads: Counter[Via] = Counter()
         """What `get` was asked for, by where it was found; what was found nowhere is a miss, too."""
 
-    async def get(self, uid: str) -> Found | None:
+    async def get(self, uid: str, spend: Callable[[], None] = lambda: None) -> Found | None:
         """None when it is neither in a cache nor in the database.
 
-        Raises `Transient` when the database does not answer, `Overloaded` when too much is asked of it.
+        `spend` is called before what is not in memory is asked for, and may raise instead. Raises `Transient`
+        when the database does not answer, `Overloaded` when too much is asked of it.
         """
         entry = await self._cache.get(uid)
         if entry is not None:
@@ -52,6 +53,7 @@ class ReadThrough:
             return Found(entry, "hit")
         if not is_uid(uid):
             return None
+        spend()
         found: Found | None = None
         # What was sent before may have seen the database before it was stored: who finds nothing, asks anew.
         was_sent = uid in self._sent

@@ -15,8 +15,8 @@ import uvloop
 from msgspec import Struct
 from rich.console import Console
 
+from orderkeep.api.access import refuse_exposure
 from orderkeep.api.server import address, listen
-from orderkeep.compose import refuse_exposure
 from orderkeep.demo import check, servers
 from orderkeep.demo.line import StatusLine
 from orderkeep.demo.traffic import Latency, Traffic
@@ -67,6 +67,8 @@ class DemoReport(Struct, frozen=True, kw_only=True):
 def run_demo(settings: Settings, demo: Demo, *, reset: bool) -> bool:
     """Run until the time is over, or Ctrl-C; False when the proof fails. Blocks; raises `Fatal`."""
     console = Console(stderr=demo.as_json, highlight=False)
+    # What is published is read back without a key, and as often as it comes.
+    settings = settings.model_copy(update={"keys_file": "", "http_client_rate": 0.0})
     refuse_exposure(settings)
     # A certificate is for the service's own name, and the demo is on loopback.
     settings = settings.model_copy(update={"http_tls_cert_file": "", "http_tls_key_file": ""})

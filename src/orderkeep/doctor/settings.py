@@ -51,7 +51,7 @@ def clients(settings: Settings, _seen: Settings) -> list[Verdict]:
 
 def _refused(settings: Settings) -> list[Verdict]:
     """What a service refuses at its start, in its own words."""
-    from orderkeep.compose import refuse_exposure
+    from orderkeep.api.access import refuse_exposure
 
     try:
         refuse_exposure(settings)

@@ -38,6 +38,10 @@ EVENTS: Final[dict[str, str]] = {
     "certificate_renewed": "The API's certificate has changed, and new connections get the new one.",
     "certificate_refused": "The API's certificate has changed, and cannot be used: the one before stays.",
     "certificate_ends": "The API's certificate has ended, or ends within a week: renew it. Said once a day.",
+    "keys_changed": "Other keys than before are in force, `active` of them.",
+    "keys_unreadable": "The file of keys is gone or damaged: nobody passes until it can be read again.",
+    "order_posted": "An order came over HTTP, with which outcome, and of whose key, if there are keys.",
+    "reject_replayed": "A reject was replayed over HTTP, with which outcome, and of whose key.",
     "request_failed": "A request met a mistake of the program: the answer was 500.",
     "child_ended": "A process of `orderkeep serve` ended by itself; it is started again.",
 }

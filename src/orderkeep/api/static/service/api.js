@@ -82,6 +82,11 @@ export async function fetchState(signal) {
   return { state: value, ahead: Date.parse(value.now) - ended, uncertainty: ended - began };
 }
 
+/** Whether the API does all that it should, for whoever may not see the state. @returns {Promise<boolean>} */
+export async function fetchIsReady() {
+  return (await askJson("/health/ready")).value.status === "ok";
+}
+
 /**
  * @param {string} path @param {string} name @param {Record<string, string|number|null>|string} wanted
  * @param {AbortSignal} [signal]

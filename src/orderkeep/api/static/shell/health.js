@@ -3,7 +3,7 @@
 import { byId } from "../base/dom.js";
 import { t } from "../base/language.js";
 import { preferences } from "../base/preferences.js";
-import { fetchState } from "../service/api.js";
+import { fetchIsReady, fetchState } from "../service/api.js";
 import { noteClock } from "../service/clock.js";
 import { connection } from "../service/connection.js";
 import { Problem } from "../service/exchange.js";
@@ -45,6 +45,16 @@ async function currentLevel() {
     noteClock(ahead, uncertainty);
     return levelOf(verdict(state));
   } catch (error) {
-    return error instanceof Problem && [401, 403].includes(error.status) ? "unknown" : "red";
+    if (!(error instanceof Problem)) return "red";
+    if (error.status === 403) return levelOfReadiness();
+    return error.status === 401 ? "unknown" : "red";
+  }
+}
+
+async function levelOfReadiness() {
+  try {
+    return (await fetchIsReady()) ? "green" : "yellow";
+  } catch {
+    return "red";
   }
 }
