@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
+from orderkeep.cli_erase import erase
 from orderkeep.cli_rejects import rejects
 from orderkeep.errors import ConfigurationError, OrderkeepError, ServerUnavailable, Transient
 from orderkeep.invocation import (
@@ -35,6 +36,7 @@ app = App(
     help_format="markdown",
 )
 app.command(rejects)
+app.command(erase)
 
 
 def main() -> None:

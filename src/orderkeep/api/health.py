@@ -137,6 +137,7 @@ def api_health_routes(
         metrics.set("orderkeep_cache_evictions_total", statistics.evictions)
         metrics.set("orderkeep_cache_restored_orders", warmer.status.restored)
         metrics.set("orderkeep_cache_following", warmer.status.following)
+        metrics.set("orderkeep_erased_orders_total", warmer.erased)
         metrics.set("orderkeep_event_streams", feed.streams)
         if redis is not None:
             _tell_of_redis(redis, metrics)

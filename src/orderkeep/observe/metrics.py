@@ -20,6 +20,7 @@ MetricName = Literal[
     "orderkeep_cache_evictions_total",
     "orderkeep_cache_restored_orders",
     "orderkeep_cache_following",
+    "orderkeep_erased_orders_total",
     "orderkeep_event_streams",
     "orderkeep_redis_reads_total",
     "orderkeep_redis_writes_total",
@@ -80,6 +81,9 @@ METRICS: dict[MetricName, Metric] = {
     "orderkeep_cache_restored_orders": Metric("api", Gauge, "Orders that the last restore brought back."),
     "orderkeep_cache_following": Metric(
         "api", Gauge, "1 while new orders reach the cache as they are stored."
+    ),
+    "orderkeep_erased_orders_total": Metric(
+        "api", Counter, "Orders that this process was told were erased, and has forgotten."
     ),
     "orderkeep_event_streams": Metric("api", Gauge, "Streams of events that are open."),
     "orderkeep_redis_reads_total": Metric(
