@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
+from orderkeep.cli_erase import erase
 from orderkeep.cli_keys import keys
 from orderkeep.cli_rejects import rejects
 from orderkeep.errors import ConfigurationError, OrderkeepError, ServerUnavailable, Transient
@@ -38,6 +39,7 @@ app = App(
 app.command(rejects)
 app.register_install_completion_command()
 app.command(keys)
+app.command(erase)
 
 
 def main() -> None:

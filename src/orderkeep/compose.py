@@ -52,8 +52,10 @@ from orderkeep.publish.mixture import Mixture
 from orderkeep.publish.run import PublishReport, publish
 from orderkeep.running import run_together, stop_on_signal
 from orderkeep.settings import Settings, environment
+from orderkeep.storage.erasure import Eraser
 from orderkeep.storage.migrate import check_migrated
 from orderkeep.storage.postgres_confirmed import Confirmed
+from orderkeep.storage.postgres_erasure import PostgresEraser
 from orderkeep.storage.postgres_events import PostgresEvents
 from orderkeep.storage.postgres_reader import PostgresReader
 from orderkeep.storage.postgres_rejects import PostgresRejects
@@ -325,6 +327,12 @@ async def _by_id(rejects: RejectStore, reject_ids: Sequence[int]) -> AsyncIterat
     for reject_id in reject_ids:
         if (reject := await rejects.get(reject_id)) is not None:
             yield reject
+
+
+async def eraser_of(settings: Settings) -> Eraser:
+    """What erases orders, as the owner of the tables. Raises `Fatal`."""
+    await within(START_SECONDS, lambda: check_migrated(settings.migrate_url))
+    return PostgresEraser(settings.migrate_url)
 
 
 def _retention(settings: Settings) -> AbstractAsyncContextManager[None]:

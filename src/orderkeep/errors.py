@@ -1,8 +1,9 @@
-"""Every error that Orderkeep raises on purpose, in the three kinds that decide what happens next.
+"""Every error that Orderkeep raises on purpose; the three kinds decide what happens next.
 
 OrderkeepError
 ├── Rejected               about the message: kept in rejected_messages with its reason, then acknowledged
 │   └── DataRefused        PostgreSQL refused a value: the batch is split until the message stands alone
+├── OrderErased            about an order: it was erased on request; HTTP answers 410
 ├── Transient              about the world: retried for ever with jittered backoff, nothing is rejected
 │   ├── DatabaseUnavailable
 │   │   ├── OutcomeUnknown     a COMMIT was not answered: the batch is written again and finds itself
@@ -61,6 +62,13 @@ class DataRefused(Rejected):
 
     def __init__(self, reason: str) -> None:
         super().__init__("database", reason)
+
+
+class OrderErased(OrderkeepError):
+    """The order was erased because somebody asked for it: it is not there, and does not come back."""
+
+    def __init__(self, order_uid: str) -> None:
+        super().__init__(f"The order {order_uid!r} was erased.")
 
 
 class Transient(OrderkeepError):

@@ -28,7 +28,7 @@ class Caches(Protocol):
         """A cache, at work for as long as the block runs."""
 
     async def settle(self, cache: Any) -> None:
-        """Returns when what was put into this cache can be got."""
+        """Returns when what was put into this cache can be got, and what was erased is gone."""
 
 
 class SharedCaches(Caches, Protocol):
@@ -74,9 +74,16 @@ class RedisCaches:
 
     async def settle(self, cache: Any) -> None:
         await cache._to_write.join()
+        await wait_until_nothing_is(cache._to_erase)
 
     async def _identify(self) -> str:
         return self.database
+
+
+async def wait_until_nothing_is(waiting: set[str]) -> None:
+    async with asyncio.timeout(PATIENT):
+        while waiting:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.01)
 
 
 def _redis(request: pytest.FixtureRequest) -> RedisCaches:

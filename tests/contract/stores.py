@@ -7,10 +7,13 @@ from typing import NamedTuple, Protocol
 import asyncpg
 import pytest
 
+from orderkeep.storage.erasure import Eraser
 from orderkeep.storage.events import EventReader
 from orderkeep.storage.memory import MemoryStore
+from orderkeep.storage.memory_erasure import MemoryEraser
 from orderkeep.storage.memory_events import MemoryEvents
 from orderkeep.storage.memory_rejects import MemoryRejects
+from orderkeep.storage.postgres_erasure import PostgresEraser
 from orderkeep.storage.postgres_events import PostgresEvents
 from orderkeep.storage.postgres_reader import PostgresReader
 from orderkeep.storage.postgres_rejects import PostgresRejects
@@ -48,6 +51,8 @@ class Stores(Protocol):
 
     def events(self) -> EventReader: ...
 
+    def eraser(self) -> Eraser: ...
+
     def age(self, days: float) -> None:
         """Have the rejects that are there now be received so many days earlier."""
 
@@ -79,6 +84,9 @@ class MemoryStores:
     def events(self) -> EventReader:
         return MemoryEvents(self._store)
 
+    def eraser(self) -> Eraser:
+        return MemoryEraser(self._store)
+
     def age(self, days: float) -> None:
         rejects = self._store.rejects
         rejects.update({key: (one, at - timedelta(days=days)) for key, (one, at) in rejects.items()})
@@ -108,6 +116,9 @@ class PostgresStores:
 
     def events(self) -> EventReader:
         return PostgresEvents(self._database.reader_url)
+
+    def eraser(self) -> Eraser:
+        return PostgresEraser(self._database.owner_url)
 
     def age(self, days: float) -> None:
         self._database.execute(

@@ -83,6 +83,35 @@ async def test_many_at_once(caches: Caches, cache: Cache) -> None:
     assert {uid: await cache.get(uid) for uid in entries} == entries
 
 
+async def test_erased(caches: Caches, cache: Cache) -> None:
+    """An order that was erased is not there any more, and who had read it before does not put it back."""
+    entry = render_payload(b"{}")
+    for uid in ("a", "b"):
+        await cache.put_read(uid, entry)
+    await caches.settle(cache)
+    await cache.erase(["a", "never there"])
+    assert [await cache.get(uid) for uid in ("a", "b")] == [None, entry]
+    cache.begin_restore()
+    await cache.put_new("a", entry)
+    await cache.put_read("a", entry)
+    await cache.put_older("a", entry)
+    await caches.settle(cache)
+    assert [await cache.get(uid) for uid in ("a", "b")] == [None, entry]
+
+
+async def test_erased_for_all(shared: SharedCaches) -> None:
+    """What one process erases is gone for the others too, whenever they come."""
+    entry = render_payload(b"{}")
+    async with shared.opened() as one:
+        for uid in ("a", "b"):
+            await one.put_read(uid, entry)
+        await shared.settle(one)
+        await one.erase(["a"])
+        await shared.settle(one)
+    async with shared.opened() as later:
+        assert await later.get_many(["a", "b"]) == {"b": entry}
+
+
 async def test_shared(shared: SharedCaches) -> None:
     """What one process has put, another finds, many in one call, and so does one that comes later."""
     entries = {f"uid-{number}": render_payload(b"%d" % number) for number in range(100)}

@@ -122,6 +122,8 @@ FORBIDDEN_TO_INGEST = [
         f"update rejected_messages set {column} = default"
         for column in ("reason", "kind", "sha256", "position", "order_uid", "received_at")
     ),
+    "insert into erased_orders (order_uid, reason) values ('a', 'b')",
+    "delete from erased_orders",
     "delete from progress",
     "delete from sources",
     "truncate rejected_messages, progress, sources",

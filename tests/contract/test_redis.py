@@ -469,3 +469,18 @@ def test_url(url: str) -> None:
     with pytest.raises(ConfigurationError, match="ORDERKEEP_REDIS_URL cannot be read") as caught:
         RedisConnection(url, 1.0, "orderkeep")
     assert "pass/" not in str(caught.value)
+
+
+async def test_erased_while_it_takes_no_writes(caches: RedisCaches, admin: "Valkey[bytes]") -> None:
+    """What could not be removed at once is not served, and removed as soon as Redis takes writes again."""
+    async with caches.opened() as cache:
+        await cache.put_read("a", ENTRY)
+        await caches.settle(cache)
+        admin.config_set("maxmemory", "1")
+        try:
+            await cache.erase(["a"])
+            assert await cache.get("a") is None
+        finally:
+            admin.config_set("maxmemory", "0")
+        await caches.settle(cache)
+    assert not list(admin.scan_iter(f"{caches.prefix}:*:a"))

@@ -23,7 +23,7 @@ def store(request):
 
 class Caches:
     def __init__(self, request, cut=0):
-        self._entries, self._cut = {}, cut
+        self._entries, self._cut, self._erased = {}, cut, set()
 
     @asynccontextmanager
     async def opened(self):
@@ -37,7 +37,8 @@ class Caches:
         return entry and entry[self._cut:]
 
     async def put_new(self, uid, entry):
-        self._entries[uid] = entry
+        if uid not in self._erased:
+            self._entries[uid] = entry
 
     put_read = put_new
 
@@ -45,8 +46,13 @@ class Caches:
         pass
 
     async def put_older(self, uid, entry):
-        self._entries[uid] = entry
+        await self.put_new(uid, entry)
         return True
+
+    async def erase(self, uids):
+        self._erased.update(uids)
+        for uid in uids:
+            self._entries.pop(uid, None)
 
 
 def broken_caches(request):

@@ -70,3 +70,15 @@ async def test_waiting() -> None:
     journal.close("second")
     assert await waiting
     assert journal.reason == "first"
+
+
+def test_erased() -> None:
+    """What was told of an order that was erased is not told again; everything else stays where it is."""
+    journal = Journal()
+    journal.note([Notice("stored", ["a", "b"]), Notice("rejected", ["1"])])
+    for entry in journal.newest(BOTH, 3):
+        entry.text = b"told"
+    end = journal.end
+    journal.note([Notice("erased", ["a", "1"])])
+    assert [entry.text for entry in journal.newest(BOTH, 3)] == [b"", b"told", b"told"]
+    assert journal.end == end

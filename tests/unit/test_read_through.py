@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import pytest
 
@@ -10,9 +11,11 @@ from orderkeep.cache import read_through
 from orderkeep.cache.entry import body, render_payload
 from orderkeep.cache.memory import MemoryCache
 from orderkeep.cache.read_through import Found, ReadThrough
-from orderkeep.errors import DatabaseUnavailable, Overloaded
+from orderkeep.errors import DatabaseUnavailable, OrderErased, Overloaded
+from orderkeep.storage.erasure import ErasureRequest
 from orderkeep.storage.memory import MemoryStore
-from orderkeep.storage.store import StoredOrder
+from orderkeep.storage.memory_erasure import MemoryEraser
+from orderkeep.storage.store import LookUp, StoredOrder
 from tests.orders import order, orders_batch
 
 
@@ -231,3 +234,44 @@ async def test_shared_cache_while_the_database_is_away(store: SlowStore, cache: 
     store.open.set()
     with pytest.raises(DatabaseUnavailable):
         await b
+
+
+class BehindStore(MemoryStore):
+    """A standby: it still has what was erased."""
+
+    async def look_up(self, uids: Sequence[str]) -> LookUp:
+        return LookUp([StoredOrder(uid, order(uid), datetime.now(UTC)) for uid in uids], [])
+
+
+async def test_erased(store: SlowStore, cache: MemoryCache, orders: ReadThrough) -> None:
+    """Of an order that was erased it is said so, whether this process was told or not."""
+    store.open.set()
+    assert await orders.get("a")
+    await MemoryEraser(store).erase(ErasureRequest(["a", "b"]), "")
+    await cache.erase(["a"])
+    for uid in ("a", "b"):
+        with pytest.raises(OrderErased):
+            await orders.get(uid)
+
+
+async def test_erased_while_it_is_read(store: SlowStore, cache: MemoryCache, orders: ReadThrough) -> None:
+    """What was read before the erasure, and comes after it, is neither answered nor kept."""
+    asking = asyncio.create_task(orders.get("a"))
+    await settle()
+    await cache.erase(["a"])
+    store.open.set()
+    with pytest.raises(OrderErased):
+        await asking
+    assert await cache.get("a") is None
+
+
+async def test_erased_and_still_elsewhere(cache: MemoryCache) -> None:
+    """A standby that is behind, or a shared cache, does not bring it back."""
+    shared = Shared()
+    orders = ReadThrough(BehindStore(), cache, shared)
+    await cache.erase(["a", "b"])
+    await shared.put_read("a", render_payload(order("a")))
+    for uid in ("a", "b"):
+        with pytest.raises(OrderErased):
+            await orders.ask(uid)
+    assert await orders.get("c")

@@ -51,8 +51,11 @@ class Journal:
 
     def note(self, notices: Sequence[Notice]) -> None:
         for kind, keys in notices:
-            self._entries.extend([Entry(kind, key) for key in keys])
-            self._noted[kind] += len(keys)
+            if kind == "erased":
+                self._forget(set(keys))
+            else:
+                self._entries.extend([Entry(kind, key) for key in keys])
+                self._noted[kind] += len(keys)
         self._wake()
 
     def close(self, reason: str) -> None:
@@ -87,6 +90,12 @@ class Journal:
                     await self._news.wait()
                 return True
         return False
+
+    def _forget(self, uids: Collection[str]) -> None:
+        """What was told of these orders is not told again; asked anew, the database has nothing of them."""
+        for entry in self._entries:
+            if entry.kind == "stored" and entry.key in uids:
+                entry.text, entry.place = b"", None
 
     def _wake(self) -> None:
         news, self._news = self._news, asyncio.Event()

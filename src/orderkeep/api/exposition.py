@@ -112,6 +112,7 @@ class ApiMetrics:
         tell("orderkeep_cache_restore_seconds", status.seconds)
         tell("orderkeep_cache_restoring", status.restoring)
         tell("orderkeep_cache_following", status.following)
+        tell("orderkeep_erased_orders_total", self._warmer.erased)
 
     def _tell_of_pools(self) -> None:
         for name, pool in self._pools.items():

@@ -17,7 +17,7 @@ from litestar.types.internal_types import PathParameterDefinition
 from orderkeep.api.access import TOO_MANY, Access, needs
 from orderkeep.api.examples import ORDER
 from orderkeep.api.order_list import list_route
-from orderkeep.api.problems import UNAVAILABLE, WRONG, described, problem
+from orderkeep.api.problems import ERASED, UNAVAILABLE, WRONG, described, problem
 from orderkeep.cache.entry import body, etag
 from orderkeep.cache.read_through import Found, ReadThrough
 from orderkeep.errors import DatabaseUnavailable
@@ -41,6 +41,7 @@ _ANSWERS = {
     304: ResponseSpec(None, generate_examples=False, description="The order that `if-none-match` names"),
     400: WRONG,
     404: described("There is no such order"),
+    410: ERASED,
     429: TOO_MANY,
     503: UNAVAILABLE,
 }

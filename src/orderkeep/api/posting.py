@@ -17,11 +17,18 @@ from orderkeep.api.access import needs, who
 from orderkeep.api.examples import ORDER
 from orderkeep.api.gate import Gate
 from orderkeep.api.guard import json_only
-from orderkeep.api.problems import PROBLEM_JSON, UNAVAILABLE, Problem, described, problem
+from orderkeep.api.problems import ERASED, PROBLEM_JSON, UNAVAILABLE, Problem, described, problem
 from orderkeep.api.wrong_fields import WrongField, wrong_fields
 from orderkeep.cache.cache import Cache
 from orderkeep.cache.entry import render
-from orderkeep.errors import DatabaseUnavailable, NotAllowed, Rejected, RejectKind, ServerUnavailable
+from orderkeep.errors import (
+    DatabaseUnavailable,
+    NotAllowed,
+    OrderErased,
+    Rejected,
+    RejectKind,
+    ServerUnavailable,
+)
 from orderkeep.ingest.intake import Intake, Taken
 from orderkeep.storage.store import StoredOrder
 
@@ -119,6 +126,7 @@ def posting_route(intake: Intake, cache: Cache) -> HTTPRouteHandler:
                 "The key lacks the scope, a page of another site asks, or this service may not write"
             ),
             409: described("Another order is stored under its uid"),
+            410: ERASED,
             413: described("The body is too large"),
             415: described("The body is not JSON"),
             422: _WRONG,
@@ -153,6 +161,8 @@ def posting_route(intake: Intake, cache: Cache) -> HTTPRouteHandler:
 
 
 def _told(taken: Taken) -> Response[Posted] | Response[Problem]:
+    if taken.outcome == "erased":
+        raise OrderErased(taken.order_uid)
     if taken.outcome == "conflict":
         return problem(409, f"Another order is stored under the uid {taken.order_uid}.")
     return Response(

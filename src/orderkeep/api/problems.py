@@ -7,10 +7,10 @@ import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.status_codes import HTTP_500_INTERNAL_SERVER_ERROR, HTTP_503_SERVICE_UNAVAILABLE
+from litestar.status_codes import HTTP_410_GONE, HTTP_500_INTERNAL_SERVER_ERROR, HTTP_503_SERVICE_UNAVAILABLE
 from msgspec import Struct
 
-from orderkeep.errors import Fatal, Overloaded, Transient
+from orderkeep.errors import Fatal, OrderErased, Overloaded, Transient
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_SECONDS = "1"
@@ -43,6 +43,7 @@ def described(text: str) -> ResponseSpec:
 
 
 WRONG = described("A parameter is wrong")
+ERASED = described("The order was erased because somebody asked for it, and does not come back")
 UNAVAILABLE = described("The database does not answer, or too much is asked at once: see `retry-after`")
 
 
@@ -51,6 +52,10 @@ def on_http_exception(_request: Request[Any, Any, Any], error: HTTPException) ->
     if isinstance(error.extra, list):
         detail = "; ".join(f"{part.get('key', '')}: {part.get('message', '')}" for part in error.extra)
     return problem(error.status_code, detail, error.headers)
+
+
+def on_erased(_request: Request[Any, Any, Any], error: OrderErased) -> Response[Problem]:
+    return problem(HTTP_410_GONE, str(error))
 
 
 def on_transient(_request: Request[Any, Any, Any], error: Transient) -> Response[Problem]:
@@ -75,6 +80,7 @@ def on_exception(_request: Request[Any, Any, Any], error: Exception) -> Response
 
 HANDLERS: dict[type[Exception] | int, Any] = {
     HTTPException: on_http_exception,
+    OrderErased: on_erased,
     Transient: on_transient,
     Fatal: on_fatal,
     Exception: on_exception,

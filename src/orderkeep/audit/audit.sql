@@ -32,7 +32,10 @@ select partition, next_position, array(
 from claimed;
 
 -- name: orders_by_uids
-select order_uid, payload, source, partition, position from orders where order_uid = any($1::text[]);
+-- In one statement, since an order may be erased during the audit: those that were have no payload.
+select order_uid, payload, source, partition, position from orders where order_uid = any($1::text[])
+union all
+select order_uid, null, null, null, null from erased_orders where order_uid = any($1::text[]);
 
 -- name: rejects_between
 -- By ranges and not by positions: a batch is a few runs of consecutive positions, each one index scan.

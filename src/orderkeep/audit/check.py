@@ -8,7 +8,7 @@ from orderkeep.errors import Rejected
 
 from .broker import Record
 
-Outcome = Literal["stored", "duplicate", "rejected", "conflict", "missing", "wrong"]
+Outcome = Literal["stored", "duplicate", "rejected", "conflict", "erased", "missing", "wrong"]
 
 
 class Place(NamedTuple):
@@ -47,7 +47,7 @@ class Verdict(NamedTuple):
     headers_unreadable: bool = False
 
 
-_STORED, _DUPLICATE = Verdict("stored"), Verdict("duplicate")
+_STORED, _DUPLICATE, _ERASED = Verdict("stored"), Verdict("duplicate"), Verdict("erased")
 
 
 def judge_order(record: Record, place: Place, row: OrderRow | None, rejects: Sequence[RejectRow]) -> Verdict:
@@ -61,6 +61,18 @@ def judge_order(record: Record, place: Place, row: OrderRow | None, rejects: Seq
     if row.place == place:
         return Verdict("wrong", "the order that was stored from it has other bytes")
     return Verdict("missing", "orders has other bytes under its uid, and no conflict is kept")
+
+
+def judge_erased(record: Record, row: OrderRow | None, rejects: Sequence[RejectRow]) -> Verdict:
+    """The outcome of a valid order that was erased on request: nothing of it may be left."""
+    if row is not None:
+        return Verdict("wrong", "it was erased, but orders has a row of its uid")
+    if not rejects:
+        return _ERASED
+    differs, _ = _difference(record, rejects)
+    if not rejects[0].discarded:
+        differs = "it was erased, but the reject that was kept of it still has its content"
+    return Verdict("wrong", differs) if differs else _ERASED
 
 
 def _judge_kept_aside(

@@ -38,11 +38,13 @@ class Evidence:
         self._connection = connection
         self.source = source
 
-    async def orders(self, uids: Sequence[str]) -> dict[str, OrderRow]:
-        """Those rows of orders that have one of the uids."""
+    async def orders(self, uids: Sequence[str]) -> tuple[dict[str, OrderRow], set[str]]:
+        """Those rows of orders that have one of the uids, and the uids of those that were erased."""
         with explained():
             rows = await self._connection.fetch(QUERIES["orders_by_uids"], uids, timeout=PATIENCE)
-        return {uid: OrderRow(payload, Place(*place)) for uid, payload, *place in rows}
+        there = [row for row in rows if row["payload"] is not None]
+        found = {uid: OrderRow(payload, Place(*place)) for uid, payload, *place in there}
+        return found, {row["order_uid"] for row in rows if row["payload"] is None}
 
     async def rejects(self, runs: Ranges) -> dict[tuple[int, int], list[RejectRow]]:
         """By partition and position, the rejects within runs of positions (both ends included)."""

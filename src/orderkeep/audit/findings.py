@@ -77,6 +77,7 @@ class Findings:
             duplicate=outcomes["duplicate"],
             rejected=outcomes["rejected"],
             conflict=outcomes["conflict"],
+            erased=outcomes["erased"],
             missing=outcomes["missing"] + outcomes["wrong"],
             wrong=outcomes["wrong"],
             extra=self._extra,

@@ -42,8 +42,9 @@ class PartitionAudit(Struct, frozen=True):
 class AuditReport(Struct, frozen=True, kw_only=True):
     """The result for one topic and consumer group; `msgspec.json.encode` makes JSON of it.
 
-    messages = stored + duplicate + rejected + conflict + missing. `missing` are the messages without exactly
-    one right outcome; `wrong` says how many of those have an outcome that contradicts what they are.
+    messages = stored + duplicate + rejected + conflict + erased + missing. `erased` are those of orders that
+    somebody had erased. `missing` are the messages without exactly one right outcome; `wrong` says how many
+    of those have an outcome that contradicts what they are.
     `extra` are rows that claim an audited offset and are not the outcome of a message there.
     """
 
@@ -55,6 +56,7 @@ class AuditReport(Struct, frozen=True, kw_only=True):
     duplicate: int
     rejected: int
     conflict: int
+    erased: int
     missing: int
     wrong: int
     extra: int
@@ -72,10 +74,11 @@ class AuditReport(Struct, frozen=True, kw_only=True):
     def lines(self) -> list[str]:
         """The report for people, a line each."""
         found = self.missing + self.extra
+        erased = f"erased {self.erased:,}, " if self.erased else ""
         lines = [
             f"{self.messages:,} messages of {self.topic}, as far as {self.group} has acknowledged them",
             f"stored {self.stored:,}, duplicate {self.duplicate:,}, rejected {self.rejected:,}, "
-            f"conflict {self.conflict:,}, missing {self.missing:,}",
+            f"conflict {self.conflict:,}, {erased}missing {self.missing:,}",
             *(f"problem: {problem}" for problem in self.problems),
         ]
         if found > len(self.problems):

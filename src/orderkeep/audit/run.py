@@ -8,7 +8,7 @@ from orderkeep.errors import Fatal, Rejected
 from orderkeep.order import decode
 
 from .broker import AuditedTopic, Record
-from .check import Place, judge_order, judge_refused
+from .check import Place, judge_erased, judge_order, judge_refused
 from .evidence import Evidence, Ranges, evidence_of
 from .findings import Findings
 from .report import AuditReport
@@ -63,7 +63,7 @@ async def audit(
 async def _examine(batch: Sequence[Record], evidence: Evidence, findings: Findings) -> None:
     """Give every message of a batch its verdict; two queries in all."""
     decoded = [_decoded(record.payload) for record in batch]
-    orders = await evidence.orders([uid for uid in decoded if isinstance(uid, str)])
+    orders, erased = await evidence.orders([uid for uid in decoded if isinstance(uid, str)])
     rejects = await evidence.rejects(_runs(batch))
     for record, uid_or_refusal in zip(batch, decoded, strict=True):
         partition, position = record.partition, record.position
@@ -71,7 +71,12 @@ async def _examine(batch: Sequence[Record], evidence: Evidence, findings: Findin
         aside = rejects.get((partition, position), ())
         if isinstance(uid_or_refusal, str):
             row = orders.get(uid_or_refusal)
-            findings.add(partition, position, uid_or_refusal, judge_order(record, place, row, aside))
+            verdict = (
+                judge_erased(record, row, aside)
+                if uid_or_refusal in erased
+                else judge_order(record, place, row, aside)
+            )
+            findings.add(partition, position, uid_or_refusal, verdict)
         else:
             row = None
             findings.add(partition, position, None, judge_refused(record, uid_or_refusal, aside))

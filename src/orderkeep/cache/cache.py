@@ -19,8 +19,9 @@ class CacheStatistics(Struct, frozen=True):
 class Cache(Protocol):
     """uid → entry, the bytes of a whole response (see `orderkeep.cache.entry`).
 
-    The data never changes, so an entry is never wrong: it is there or it is not, and nothing invalidates it.
-    What was put may be there a moment later, or not at all. No call raises because of the cache.
+    The data never changes, so an entry is never wrong: it is there or it is not, and nothing invalidates it
+    but its erasure. What was put may be there a moment later, or not at all. No call raises because of the
+    cache.
     """
 
     async def get(self, uid: str) -> bytes | None: ...
@@ -37,9 +38,15 @@ class Cache(Protocol):
     async def put_older(self, uid: str, entry: bytes) -> bool:
         """An order of a restore, older than all that are here; False when there is no room for older ones."""
 
+    async def erase(self, uids: Sequence[str]) -> None:
+        """These were erased: what is here of them goes, and what is put of them from now on is not taken."""
+
 
 class BoundedCache(Cache, Protocol):
     """One in the memory of the process: what was put is there at once, and there is a bound."""
+
+    def is_erased(self, uid: str) -> bool:
+        """Whether `erase` was told of it lately: what another place still has of it is not to be served."""
 
     def statistics(self) -> CacheStatistics: ...
 

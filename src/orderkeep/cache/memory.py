@@ -1,9 +1,10 @@
 """The cache in the memory of the process."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from orderkeep.cache.cache import CacheStatistics
+from orderkeep.cache.erased import Erased
 
 OVERHEAD = 350
 """Bytes that an entry costs beside its own (objects' heads, dict, allocator), by `orderkeep bench memory`."""
@@ -24,6 +25,7 @@ class MemoryCache:
         """`get` without the event loop, and for `note_asked` to hear of."""
         self._bytes = 0
         self._evictions = 0
+        self._erased = Erased()
 
     async def get(self, uid: str) -> bytes | None:
         self.note_asked((uid,))
@@ -53,7 +55,7 @@ class MemoryCache:
             self._bytes = 0
 
     async def put_older(self, uid: str, entry: bytes) -> bool:
-        if uid in self._entries:
+        if uid in self._entries or uid in self._erased:
             return True
         full = self._max_orders is not None and len(self._entries) >= self._max_orders
         if full or self._bytes + _cost(uid, entry) > self._max_bytes:
@@ -63,13 +65,23 @@ class MemoryCache:
         self._bytes += _cost(uid, entry)
         return True
 
+    async def erase(self, uids: Sequence[str]) -> None:
+        self._erased.add(uids)
+        for uid in uids:
+            entry = self._entries.pop(uid, None)
+            if entry is not None:
+                self._bytes -= _cost(uid, entry)
+
+    def is_erased(self, uid: str) -> bool:
+        return uid in self._erased
+
     def statistics(self) -> CacheStatistics:
         return CacheStatistics(
             len(self._entries), self._bytes, self._max_bytes, self._max_orders, self._evictions
         )
 
     def _put(self, uid: str, entry: bytes) -> None:
-        if uid in self._entries or _cost(uid, entry) > self._max_bytes:
+        if uid in self._entries or uid in self._erased or _cost(uid, entry) > self._max_bytes:
             return
         self._entries[uid] = entry
         self._bytes += _cost(uid, entry)

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from orderkeep.cache.cache import Cache, SharedCache
+from orderkeep.cache.cache import BoundedCache, SharedCache
 from orderkeep.cache.entry import Via, render
-from orderkeep.errors import Overloaded
+from orderkeep.errors import OrderErased, Overloaded
 from orderkeep.order import is_uid
 from orderkeep.storage.store import OrderReader
 
@@ -28,7 +28,7 @@ class Found(NamedTuple):
 class ReadThrough:
     """Orders by uid. There is no memory of what is missing: it may be stored the next moment."""
 
-    def __init__(self, reader: OrderReader, cache: Cache, shared: SharedCache | None = None) -> None:
+    def __init__(self, reader: OrderReader, cache: BoundedCache, shared: SharedCache | None = None) -> None:
         """What `cache` lacks is asked of `shared`, where there is one, and then of `reader`."""
         self._reader = reader
         self._cache = cache
@@ -44,8 +44,8 @@ class ReadThrough:
     async def get(self, uid: str, spend: Callable[[], None] = lambda: None) -> Found | None:
         """None when it is neither in a cache nor in the database.
 
-        `spend` is called before what is not in memory is asked for, and may raise instead. Raises `Transient`
-        when the database does not answer, `Overloaded` when too much is asked of it.
+        `spend` is called before what is not in memory is asked for, and may raise instead. Raises
+        `OrderErased`, `Transient` when the database does not answer, `Overloaded` when too much is asked.
         """
         entry = await self._cache.get(uid)
         if entry is not None:
@@ -58,6 +58,8 @@ class ReadThrough:
         # What was sent before may have seen the database before it was stored: who finds nothing, asks anew.
         was_sent = uid in self._sent
         try:
+            if self._cache.is_erased(uid):
+                raise OrderErased(uid)
             # Shielded: one asker who hangs up must not take the answer from the others.
             found = await asyncio.shield(self.ask(uid))
             if found is None and was_sent:
@@ -98,32 +100,45 @@ class ReadThrough:
             shared = await self._shared.get_many(uids) if self._shared is not None else {}
             for uid, entry in shared.items():
                 await self._cache.put_read(uid, entry)
-                self._asking(uid).set_result(Found(entry, "redis"))
+                self._answer(uid, Found(entry, "redis"))
             if missing := [uid for uid in uids if uid not in shared]:
                 await self._ask_database(missing)
 
     async def _ask_database(self, uids: Sequence[str]) -> None:
         try:
-            entries = await self._read(uids)
+            found = await self._reader.look_up(uids)
+            entries = {order.order_uid: render(order) for order in found.orders}
+            await self._keep(entries)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is for those who asked
             for uid in uids:
-                answer = self._asking(uid)
-                answer.set_exception(error)
-                answer.exception()  # looked at, also when every asker has gone
+                self._fail(uid, error)
         else:
             for uid in uids:
                 entry = entries.get(uid)
-                self._asking(uid).set_result(Found(entry, "miss") if entry is not None else None)
+                if uid in found.erased:
+                    self._fail(uid, OrderErased(uid))
+                else:
+                    self._answer(uid, Found(entry, "miss") if entry is not None else None)
+
+    def _answer(self, uid: str, found: Found | None) -> None:
+        """What was found may have been read before it was erased, or where that is not known yet."""
+        if found is not None and self._cache.is_erased(uid):
+            self._fail(uid, OrderErased(uid))
+        else:
+            self._asking(uid).set_result(found)
+
+    def _fail(self, uid: str, error: Exception) -> None:
+        answer = self._asking(uid)
+        answer.set_exception(error)
+        answer.exception()  # looked at, also when every asker has gone
 
     def _asking(self, uid: str) -> "asyncio.Future[Found | None]":
         """Who asks for it, from now on no more."""
         self._sent.discard(uid)
         return self._asked.pop(uid)
 
-    async def _read(self, uids: Sequence[str]) -> dict[str, bytes]:
-        entries = {order.order_uid: render(order) for order in await self._reader.orders(uids)}
+    async def _keep(self, entries: Mapping[str, bytes]) -> None:
         for uid, entry in entries.items():
             await self._cache.put_read(uid, entry)
             if self._shared is not None:
                 await self._shared.put_read(uid, entry)
-        return entries

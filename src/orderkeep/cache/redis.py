@@ -12,12 +12,13 @@ import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import structlog
 from msgspec import Struct
 
 from orderkeep.cache.entry import body, render_payload
+from orderkeep.cache.erased import Erased
 from orderkeep.cache.redis_value import FORMAT, LONGEST, pack, unpack
 from orderkeep.errors import CacheUnavailable, OrderkeepError
 
@@ -33,6 +34,8 @@ START_SECONDS = 2.0
 WAITING_WRITES = 1_024
 """Orders that wait to be written; what is read beyond is not written, a restore waits."""
 ORDERS_A_WRITE = 64
+ERASE_AGAIN_SECONDS = 1.0
+"""Between two tries to remove what was erased, while Redis takes no writes."""
 
 ReadResult = Literal["hit", "miss", "wrong", "failed", "skipped"]
 """`wrong` is a value that is not what was written; `skipped`: it was not asked, because it is away."""
@@ -48,6 +51,14 @@ class RedisStatus(Struct, frozen=True):
     status: Literal["ok", "unavailable"]
     detail: str | None
     fills: bool
+
+
+class _Write(NamedTuple):
+    """`key` is that of the database which the order was read from."""
+
+    uid: str
+    key: str
+    value: bytes
 
 
 class RedisCache:
@@ -71,8 +82,12 @@ class RedisCache:
         self._owner = secrets.token_hex(8)
         self._fills = False
         self._restored_bytes = 0
-        self._to_write: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(WAITING_WRITES)
+        self._to_write: asyncio.Queue[_Write] = asyncio.Queue(WAITING_WRITES)
         self._refused: str | None = None
+        self._erased = Erased()
+        self._to_erase: set[str] = set()
+        self._erasing = asyncio.Event()
+        self._changing = asyncio.Lock()  # one after the other: what was erased is not written behind that
         self.reads: Counter[ReadResult] = Counter()
         self.writes: Counter[WriteResult] = Counter()
 
@@ -80,11 +95,12 @@ class RedisCache:
         return (await self.get_many([uid])).get(uid)
 
     async def get_many(self, uids: Sequence[str]) -> dict[str, bytes]:
+        uids = [uid for uid in uids if uid not in self._erased]
         if not uids or self._is_away():
             self.reads["skipped"] += len(uids)
             return {}
         try:
-            values = await self._connection.read([f"{self._space}:{uid}" for uid in uids])
+            values = await self._connection.read([self._key(uid) for uid in uids])
         except CacheUnavailable:
             self.reads["failed"] += len(uids)
             return {}
@@ -112,8 +128,13 @@ class RedisCache:
         if not self._fills or self._is_away() or self._restored_bytes > self._max_bytes:
             return False
         if len(payload) <= LONGEST:
-            await self._to_write.put((f"{self._space}:{uid}", pack(uid, payload)))
+            await self._to_write.put(_Write(uid, self._key(uid), pack(uid, payload)))
         return True
+
+    async def erase(self, uids: Sequence[str]) -> None:
+        self._erased.add(uids)
+        self._to_erase.update(uids)
+        self._erasing.set()
 
     @property
     def breaker_is_open(self) -> bool:
@@ -136,7 +157,10 @@ class RedisCache:
     async def run(self) -> None:
         """Write what was put, and keep up with who fills and which database this is, for ever."""
         await asyncio.gather(
-            self._check_for_ever(), self._write_for_ever(), self._connection.probe_for_ever()
+            self._check_for_ever(),
+            self._write_for_ever(),
+            self._erase_for_ever(),
+            self._connection.probe_for_ever(),
         )
 
     async def close(self) -> None:
@@ -149,6 +173,9 @@ class RedisCache:
     @property
     def _filler(self) -> str:
         return f"{self._space}!filler"  # which is no key of an order: no uid makes it one
+
+    def _key(self, uid: str) -> str:
+        return f"{self._space}:{uid}"
 
     def _is_away(self) -> bool:
         return self._space is None or self._connection.is_open
@@ -177,7 +204,7 @@ class RedisCache:
         if self._is_away() or len(payload) > LONGEST:
             return
         try:
-            self._to_write.put_nowait((f"{self._space}:{uid}", pack(uid, payload)))
+            self._to_write.put_nowait(_Write(uid, self._key(uid), pack(uid, payload)))
         except asyncio.QueueFull:
             self.writes["dropped"] += 1
 
@@ -187,7 +214,7 @@ class RedisCache:
             while len(waiting) < ORDERS_A_WRITE and not self._to_write.empty():
                 waiting.append(self._to_write.get_nowait())
             try:
-                await self._connection.write(dict(waiting), self._ttl)
+                await self._write(waiting)
             except CacheUnavailable as error:
                 self.writes["failed"] += len(waiting)
                 self._note_refusal(str(error))
@@ -196,6 +223,32 @@ class RedisCache:
                 self._refused = None
             for _ in waiting:
                 self._to_write.task_done()
+
+    async def _write(self, waiting: Sequence[_Write]) -> None:
+        async with self._changing:
+            values = {each.key: each.value for each in waiting if each.uid not in self._erased}
+            if values:
+                await self._connection.write(values, self._ttl)
+
+    async def _erase_for_ever(self) -> None:
+        """Every process does it: each may have written a copy that it had read before."""
+        while True:
+            await self._erasing.wait()
+            erasing = list(self._to_erase)[:ORDERS_A_WRITE]
+            try:
+                await self._erase(erasing)
+            except CacheUnavailable:
+                await asyncio.sleep(ERASE_AGAIN_SECONDS)
+                continue
+            self._to_erase.difference_update(erasing)
+            if not self._to_erase:
+                self._erasing.clear()
+
+    async def _erase(self, uids: Sequence[str]) -> None:
+        if self._space is None:
+            raise CacheUnavailable("which database the orders are of is not known yet")
+        async with self._changing:
+            await self._connection.delete([self._key(uid) for uid in uids])
 
     def _note_refusal(self, reason: str) -> None:
         if self._connection.is_open:

@@ -101,6 +101,9 @@ class RedisConnection:
         """Whether the key is `owner`'s: it was already, or nobody's. It is for `ttl` seconds more then."""
         return await self._call(WRITE_SECONDS, lambda: self._eval(_TAKE, [key], owner, ttl)) == 1
 
+    async def delete(self, keys: Sequence[str]) -> None:
+        await self._call(WRITE_SECONDS, lambda: self._client.delete(*keys))
+
     async def let_go(self, key: str) -> None:
         await self._call(WRITE_SECONDS, lambda: self._client.delete(key))
 

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import structlog
@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from orderkeep.cache.cache import Cache
 from orderkeep.cache.entry import render
+from orderkeep.cache.erased import LATELY
 from orderkeep.errors import Transient
 from orderkeep.storage.events import Notice
 from orderkeep.storage.store import OrderReader
@@ -62,7 +63,10 @@ class Warmer:
         self._caches = caches
         self._listeners = listeners
         self._arrived = arrived
+        self._heard_at: float | None = None
         self.status = WarmStatus()
+        self.erased = 0
+        """Orders whose erasure this process was told of, or found when it began to listen."""
 
     async def run(self) -> None:
         """Restore and follow, for ever; outages of the database are waited out. Raises `Fatal`."""
@@ -81,10 +85,12 @@ class Warmer:
         try:
             async with aclosing(self._reader.follow()) as told:
                 async for notices in told:
+                    await self._erase(_keys(notices, "erased") if notices else await self._missed_erasures())
+                    self._heard_at = time.monotonic()
                     self.status.following = True
                     self._pass_on(notices)
                     if notices:
-                        await self._fetch([uid for kind, uids in notices if kind == "stored" for uid in uids])
+                        await self._fetch(_keys(notices, "stored"))
                     elif restoring is None or restoring.done():
                         restoring = asyncio.create_task(self._restore())
         finally:
@@ -97,6 +103,18 @@ class Warmer:
                 listener.hear(notices)
             else:
                 listener.begin()
+
+    async def _missed_erasures(self) -> list[str]:
+        """What was erased while nobody listened; and lately, because a shared cache may have it still."""
+        unheard = time.monotonic() - self._heard_at if self._heard_at is not None else 0.0
+        return await self._reader.erased_since(LATELY + timedelta(seconds=unheard))
+
+    async def _erase(self, uids: Sequence[str]) -> None:
+        if uids:
+            for cache in self._caches:
+                await cache.erase(uids)
+            self.erased += len(uids)
+            log.info("orders_erased", count=len(uids))
 
     async def _fetch(self, uids: Sequence[str]) -> None:
         for start in range(0, len(uids), FETCH_ORDERS):
@@ -136,3 +154,7 @@ class Warmer:
                     self.status.restored += 1
                 self.status.seconds = time.monotonic() - started
                 await asyncio.sleep(0)  # requests that arrived meanwhile come first
+
+
+def _keys(notices: Sequence[Notice], wanted: str) -> list[str]:
+    return [key for kind, keys in notices if kind == wanted for key in keys]

@@ -12,7 +12,7 @@ from msgspec import Struct
 from orderkeep.errors import DatabaseUnavailable, DataRefused
 from orderkeep.ingest.prepare import prepare
 from orderkeep.ingest.retry import within
-from orderkeep.storage.rejects import Reject, RejectStore, ReplayOutcome
+from orderkeep.storage.rejects import ERASED, Reject, RejectStore, ReplayOutcome
 from orderkeep.storage.store import Accepted, Batch, Message, OrderReader, OrderWriter, SourceIdentity
 
 PATIENCE = 30.0
@@ -89,7 +89,8 @@ async def replay(
 
     if reject.discarded_at is not None:
         day = f"{reject.discarded_at.astimezone(UTC):%Y-%m-%d}"
-        detail = f"its content was discarded on {day}, after ORDERKEEP_REJECTS_RETENTION_DAYS"
+        why = "because it was erased" if reject.reason == ERASED else "after ORDERKEEP_REJECTS_RETENTION_DAYS"
+        detail = f"its content was discarded on {day}, {why}"
         return Replay(reject.id, "discarded", detail)
     accepted, refused = prepare([_message(reject)])
     if refused:
@@ -113,6 +114,8 @@ async def _store(
     except DataRefused as error:
         return Replay(reject.id, "rejected", f"{error.kind}: {error.reason}")
     uid = accepted.order_uid
+    if counts.get("erased"):
+        return Replay(reject.id, "erased", f"order {uid} was erased")
     if counts.get("stored"):
         return Replay(reject.id, "stored", f"order {uid}")
     if counts.get("duplicate"):

@@ -29,6 +29,7 @@ EVENTS: Final[dict[str, str]] = {
     "messages_rejected": "Messages of a batch were kept aside, by reason.",
     "rejects_discarded": "What old rejects hold was discarded, of `count`: ORDERKEEP_REJECTS_RETENTION_DAYS.",
     "discard_failed": "What old rejects hold could not be discarded; it is tried again after an hour.",
+    "orders_erased": "Orders were erased, `count` of them, now or lately: this process does not serve them.",
     "cache_restored": "The cache is filled from the database.",
     "restore_interrupted": "The database went away during the restore; it starts again.",
     "following_interrupted": "The connection that follows new orders was lost; it is made again.",

@@ -41,6 +41,7 @@ MetricName = Literal[
     "orderkeep_cache_restoring",
     "orderkeep_cache_following",
     "orderkeep_visible_delay_seconds",
+    "orderkeep_erased_orders_total",
     "orderkeep_event_streams",
     "orderkeep_database_up",
     "orderkeep_database_connections",
@@ -148,6 +149,9 @@ METRICS: dict[MetricName, Metric] = {
         "From the start of the transaction that stored an order to its arrival in the cache: by the "
         "clocks of the database and this process, one order of each notice.",
         buckets=_SECONDS,
+    ),
+    "orderkeep_erased_orders_total": Metric(
+        "api", Counter, "Orders that this process was told were erased, and has forgotten."
     ),
     "orderkeep_event_streams": Metric("api", Gauge, "Streams of events that are open."),
     "orderkeep_database_up": Metric("api", Gauge, "1 when the primary answered within a second just now."),

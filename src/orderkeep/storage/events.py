@@ -21,9 +21,12 @@ MOST_COUNTED = 100_000
 
 
 class Notice(NamedTuple):
-    """What a commit has added: `keys` are uids of orders or ids of rejects, the smaller first."""
+    """What a commit has changed: `keys` are uids of orders or ids of rejects, the smaller first.
 
-    kind: EventKind
+    An erasure is no event: only caches, and what is still to be told of those orders, have to know of it.
+    """
+
+    kind: EventKind | Literal["erased"]
     keys: list[str]
 
 

@@ -4,17 +4,22 @@ import asyncio
 import operator
 import secrets
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, Sequence
-from datetime import UTC, datetime
+from collections.abc import AsyncGenerator, Collection, Sequence
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
+from msgspec import structs
+
+from orderkeep.storage.erasure import ErasedOrder
 from orderkeep.storage.events import Notice
+from orderkeep.storage.rejects import ERASED
 from orderkeep.storage.search import ALL_ORDERS, OrderFilter, OrderSummary, Place
 from orderkeep.storage.store import (
     Accepted,
     Addition,
     Batch,
     Gap,
+    LookUp,
     Message,
     OrderOrigin,
     Outcome,
@@ -42,12 +47,16 @@ class MemoryStore:
         self._positions: dict[tuple[str, SourceIdentity, int], tuple[Position, datetime]] = {}
         self._shared: dict[tuple[str, SourceIdentity, int], set[int]] = defaultdict(set)
         self.gaps: list[tuple[SourceIdentity, str, Gap]] = []
+        self._erased: dict[str, ErasedOrder] = {}
         self._followers: set[asyncio.Queue[list[Notice]]] = set()
         self._identity = secrets.token_hex(8)
 
     async def write(self, batch: Batch) -> dict[Outcome, int]:
         now = datetime.now(UTC)
+        batch = batch.without(self._erased)
         counts: Counter[Outcome] = Counter()
+        if batch.erased:
+            counts["erased"] = len(batch.erased)
         stored: list[str] = []
         known_rejects = len(self.rejects)
         for accepted in batch.accepted:
@@ -81,7 +90,11 @@ class MemoryStore:
 
     async def kept_aside(self, source: SourceIdentity, messages: Sequence[Message]) -> list[Refused]:
         kept = ((message, self.rejects.get(_reject_key(source, message))) for message in messages)
-        return [found[0]._replace(message=message) for message, found in kept if found is not None]
+        return [
+            found[0]._replace(message=message)
+            for message, found in kept
+            if found is not None and found[0].order_uid not in self._erased
+        ]
 
     async def record_gap(self, source: SourceIdentity, group: str, gap: Gap) -> None:
         self.gaps.append((source, group, gap))
@@ -97,6 +110,13 @@ class MemoryStore:
     async def orders(self, uids: Sequence[str]) -> list[StoredOrder]:
         rows = ((uid, self._orders[uid]) for uid in dict.fromkeys(uids) if uid in self._orders)
         return [StoredOrder(uid, accepted.payload, received_at) for uid, (accepted, _, received_at) in rows]
+
+    async def look_up(self, uids: Sequence[str]) -> LookUp:
+        return LookUp(await self.orders(uids), [uid for uid in uids if uid in self._erased])
+
+    async def erased_since(self, age: timedelta) -> list[str]:
+        since = datetime.now(UTC) - age
+        return [uid for uid, one in self._erased.items() if one.erased_at >= since]
 
     def origin(self, uid: str) -> Origin:
         """Where the order came from: without partition and position when it came from no broker."""
@@ -179,6 +199,8 @@ class MemoryStore:
         return self._refuse(source, Refused(accepted.message, "conflict", reason, uid), now)
 
     def _add(self, source: SourceIdentity, accepted: Accepted, now: datetime) -> Addition:
+        if accepted.order_uid in self._erased:
+            return "erased"
         known = self._orders.get(accepted.order_uid)
         if known is None:
             self._orders[accepted.order_uid] = (accepted, (source, None, None), now)
@@ -188,10 +210,32 @@ class MemoryStore:
     def _tell(self, stored: list[str], known_rejects: int) -> None:
         """Tell of these orders, and of the rejects behind those that were known."""
         rejects = [str(number + 1) for number in range(known_rejects, len(self.rejects))]
-        notices = [Notice("stored", sorted(stored)), Notice("rejected", rejects)]
+        self._notify(Notice("stored", sorted(stored)), Notice("rejected", rejects))
+
+    def _notify(self, *notices: Notice) -> None:
+        told = [notice for notice in notices if notice.keys]
         for follower in self._followers:
-            if stored or rejects:
-                follower.put_nowait([notice for notice in notices if notice.keys])
+            if told:
+                follower.put_nowait(told)
+
+    def uids_of(self, customer_ids: Collection[str]) -> list[str]:
+        """The uids of all orders of these customers."""
+        return [uid for uid, (one, *_) in self._orders.items() if one.customer_id in customer_ids]
+
+    def erased(self) -> list[ErasedOrder]:
+        return list(self._erased.values())
+
+    def forget(self, erased: Sequence[ErasedOrder], empty: Collection[RejectKey]) -> None:
+        """Erase these orders, whether they are stored or not, and what these rejects hold."""
+        for one in erased:
+            self._orders.pop(one.order_uid, None)
+            self._erased.setdefault(one.order_uid, one)
+        for key in empty:
+            refused, received_at = self.rejects[key]
+            message = structs.replace(refused.message, payload=None, key=None, headers=())
+            self.rejects[key] = refused._replace(message=message, reason=ERASED), received_at
+            self.discarded.setdefault(key, datetime.now(UTC))
+        self._notify(Notice("erased", sorted(one.order_uid for one in erased)))
 
     def _refuse(self, source: SourceIdentity, refused: Refused, now: datetime) -> Outcome:
         key = _reject_key(source, refused.message)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 ORDERS_CHANNEL = "orderkeep_orders"
 REJECTS_CHANNEL = "orderkeep_rejects"
+ERASED_CHANNEL = "orderkeep_erased"
 NOTIFICATION_BYTES = 7_900
 """PostgreSQL takes notifications of less than 8,000 bytes."""
 

@@ -7,18 +7,18 @@ that is for the primary to say. New orders are told by the primary alone; a stan
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from orderkeep.errors import DatabaseUnavailable
-from orderkeep.storage.events import EventKind, Notice
-from orderkeep.storage.notifications import ORDERS_CHANNEL, REJECTS_CHANNEL
+from orderkeep.storage.events import Notice
+from orderkeep.storage.notifications import ERASED_CHANNEL, ORDERS_CHANNEL, REJECTS_CHANNEL
 from orderkeep.storage.postgres_connection import ReadPool, close, connect, is_standby
 from orderkeep.storage.postgres_errors import translated
 from orderkeep.storage.postgres_hosts import Role
 from orderkeep.storage.queries import QUERIES
 from orderkeep.storage.search import ALL_ORDERS, OrderFilter, OrderSummary, Place
-from orderkeep.storage.store import OrderOrigin, PartitionProgress, PoolUse, StoredOrder
+from orderkeep.storage.store import LookUp, OrderOrigin, PartitionProgress, PoolUse, StoredOrder
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
@@ -32,7 +32,11 @@ CHUNK_SECONDS = 30.0
 FOLLOW_CHECK_SECONDS = 10.0
 FOLLOW_BACKLOG = 256
 """Notifications kept for a follower that is behind, of up to 7,900 bytes; the oldest are let go."""
-_CHANNELS: Final[dict[str, EventKind]] = {ORDERS_CHANNEL: "stored", REJECTS_CHANNEL: "rejected"}
+_CHANNELS: Final[dict[str, Literal["stored", "rejected", "erased"]]] = {
+    ORDERS_CHANNEL: "stored",
+    REJECTS_CHANNEL: "rejected",
+    ERASED_CHANNEL: "erased",
+}
 
 
 class PostgresReader:
@@ -58,13 +62,19 @@ class PostgresReader:
         return StoredOrder(*row) if row else None
 
     async def orders(self, uids: Sequence[str]) -> list[StoredOrder]:
+        return (await self.look_up(uids)).orders
+
+    async def look_up(self, uids: Sequence[str]) -> LookUp:
         rows, final = await self._fetch(QUERIES["orders_by_uids"], uids)
-        found = [StoredOrder(*row) for row in rows]
-        missing = set(uids) - {order.order_uid for order in found}
+        missing = set(uids) - {row["order_uid"] for row in rows}
         if missing and not final:
-            rows = await self._fetch_from(self._primary, QUERIES["orders_by_uids"], list(missing))
-            found += [StoredOrder(*row) for row in rows]
-        return found
+            rows += await self._fetch_from(self._primary, QUERIES["orders_by_uids"], list(missing))
+        erased = [row["order_uid"] for row in rows if row["payload"] is None]
+        return LookUp([StoredOrder(*row) for row in rows if row["order_uid"] not in erased], erased)
+
+    async def erased_since(self, age: timedelta) -> list[str]:
+        rows = await self._fetch_from(self._primary, QUERIES["erased_since"], age)
+        return [row["order_uid"] for row in rows]
 
     async def order_origin(self, uid: str) -> OrderOrigin | None:
         row = await self._one(QUERIES["order_origin"], uid)

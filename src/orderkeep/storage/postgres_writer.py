@@ -1,6 +1,5 @@
 """Writing batches to PostgreSQL: one connection, one transaction a batch, every outcome committed at once."""
 
-import hashlib
 import operator
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -14,9 +13,11 @@ from orderkeep.storage.copy import ORDER_COLUMNS, STAGED_COLUMNS, order_rows, st
 from orderkeep.storage.notifications import ORDERS_CHANNEL, REJECTS_CHANNEL, joined
 from orderkeep.storage.postgres_confirmed import Confirmed, LastCommit
 from orderkeep.storage.postgres_connection import connect_and_tell, ended_when_lost
+from orderkeep.storage.postgres_erased import ErasedAmong, refuse_erased
 from orderkeep.storage.postgres_errors import describe, translated
 from orderkeep.storage.postgres_hosts import HOST_SECONDS, Branch
 from orderkeep.storage.postgres_lookout import looking_around
+from orderkeep.storage.postgres_reject_rows import conflict, digest, reject_row
 from orderkeep.storage.queries import QUERIES
 from orderkeep.storage.shared_positions import record_shared
 from orderkeep.storage.store import (
@@ -32,8 +33,6 @@ from orderkeep.storage.store import (
 
 if TYPE_CHECKING:
     from asyncpg import Connection, Record
-
-REASON_CHARACTERS = 1_000
 
 _uid = operator.attrgetter("order_uid")
 
@@ -63,25 +62,23 @@ class PostgresWriter:
         async with self._session() as connection:
             await self._check_kept(connection)
             source = await self._source_id(connection, batch.source)
-            if self._staged_batches == 0 and not _repeats_a_uid(batch.accepted):
+            while True:
                 try:
-                    return await self._write_clean(connection, batch, source)
-                except asyncpg.UniqueViolationError:
+                    return await self._write(connection, batch, source)
+                except ErasedAmong as error:
                     await connection.execute("rollback")
-                    self._staged_batches = _CLEAN_BATCHES
-            return await self._write_staged(connection, batch, source)
+                    batch = batch.without(error.uids)
 
     async def add(self, source: SourceIdentity, accepted: Sequence[Accepted]) -> list[Addition]:
         async with self._session() as connection:
             source_id = await self._source_id(connection, source)
-            await connection.execute(QUERIES["begin_batch"])
-            rows = staged_rows(accepted, source_id, placed=False)
-            inserted, others = await _stage(connection, rows)
-            await connection.execute(QUERIES["write_something"])
-            await _notify(connection, [(ORDERS_CHANNEL, text) for text in joined(inserted)])
-            await self._commit(connection)
-            conflicts = {row["ordinal"] for row in others if not row["same_bytes"]}
-            return _additions(accepted, set(inserted), conflicts)
+            erased: frozenset[str] = frozenset()
+            while True:
+                try:
+                    return await self._add(connection, source_id, accepted, erased)
+                except ErasedAmong as error:
+                    await connection.execute("rollback")
+                    erased |= error.uids
 
     async def progress(self, source: SourceIdentity, group: str) -> dict[int, int]:
         async with self._session() as connection:
@@ -99,7 +96,7 @@ class PostgresWriter:
                 await self._source_id(connection, source),
                 [message.partition for message in messages],
                 [message.position for message in messages],
-                [_digest(message) for message in messages],
+                [digest(message) for message in messages],
             )
             return [Refused(messages[ordinal - 1], *row) for ordinal, *row in rows]
 
@@ -117,6 +114,35 @@ class PostgresWriter:
         if self._connection is not None:
             self._connection.terminate()
             self._connection = None
+
+    async def _write(self, connection: "Connection[Any]", batch: Batch, source: int) -> dict[Outcome, int]:
+        """Raises `ErasedAmong`, with nothing committed, when the batch has orders that were erased."""
+        if self._staged_batches == 0 and not _repeats_a_uid(batch.accepted):
+            try:
+                return await self._write_clean(connection, batch, source)
+            except asyncpg.UniqueViolationError:
+                await connection.execute("rollback")
+                self._staged_batches = _CLEAN_BATCHES
+        return await self._write_staged(connection, batch, source)
+
+    async def _add(
+        self,
+        connection: "Connection[Any]",
+        source: int,
+        accepted: Sequence[Accepted],
+        erased: frozenset[str],
+    ) -> list[Addition]:
+        """What became of each, those of `erased` uids left out. Raises `ErasedAmong` as `_write` does."""
+        taken = [one for one in accepted if one.order_uid not in erased]
+        await connection.execute(QUERIES["begin_batch"])
+        inserted, others = await _stage(connection, staged_rows(taken, source, placed=False))
+        await connection.execute(QUERIES["write_something"])
+        if await _notify(connection, [(ORDERS_CHANNEL, text) for text in joined(inserted)]):
+            await refuse_erased(connection, inserted)
+        await self._commit(connection)
+        conflicts = {row["ordinal"] for row in others if not row["same_bytes"]}
+        additions = iter(_additions(taken, set(inserted), conflicts))
+        return ["erased" if one.order_uid in erased else next(additions) for one in accepted]
 
     async def _write_clean(
         self, connection: "Connection[Any]", batch: Batch, source: int
@@ -138,7 +164,7 @@ class PostgresWriter:
         """COPY beside orders, insert what is new, and compare the rest with what is there."""
         await connection.execute(QUERIES["begin_batch"])
         inserted, others = await _stage(connection, staged_rows(batch.accepted, source))
-        conflicts = [_conflict(batch.accepted[row["ordinal"]]) for row in others if not row["same_bytes"]]
+        conflicts = [conflict(batch.accepted[row["ordinal"]]) for row in others if not row["same_bytes"]]
         counts: Counter[Outcome] = Counter(
             {
                 "stored": len(inserted),
@@ -160,6 +186,8 @@ class PostgresWriter:
         counts: Counter[Outcome],
     ) -> None:
         """The rest of the transaction: rejects, progress, notifications, COMMIT."""
+        if batch.erased:
+            counts["erased"] = len(batch.erased)
         notices = [(ORDERS_CHANNEL, text) for text in joined(uids)]
         if refused:
             rejects = await self._insert_rejects(connection, refused, source, counts)
@@ -179,7 +207,8 @@ class PostgresWriter:
             commit = LastCommit(batch.group, batch.source, *row) if row else None
         if batch.shared:
             await record_shared(connection, batch, source)
-        await _notify(connection, notices)
+        if await _notify(connection, notices):
+            await refuse_erased(connection, [*map(_uid, batch.accepted), *map(_uid, refused)])
         await self._commit(connection)
         if self._confirmed:
             self._confirmed.note(self._slot, self._branch, commit)
@@ -194,7 +223,7 @@ class PostgresWriter:
         """The ids of those that are new; inserted by position, so that two writers cannot deadlock."""
         ordered = sorted(refused, key=lambda reject: (reject.message.partition, reject.message.position))
         rows = await connection.fetchmany(
-            QUERIES["insert_rejects"], [_reject_row(reject, source) for reject in ordered]
+            QUERIES["insert_rejects"], [reject_row(reject, source) for reject in ordered]
         )
         counts["redelivered"] += len(ordered) - len(rows)
         conflicts = sum(row["kind"] == "conflict" for row in rows)
@@ -281,10 +310,13 @@ async def _stage(
     return inserted, await connection.fetch(QUERIES["compare_staged"])
 
 
-async def _notify(connection: "Connection[Any]", notices: Sequence[tuple[str, str]]) -> None:
-    if notices:
-        channels, texts = zip(*notices, strict=True)
-        await connection.execute(QUERIES["notify"], list(channels), list(texts))
+async def _notify(connection: "Connection[Any]", notices: Sequence[tuple[str, str]]) -> bool:
+    """Have those who follow told at the commit. Returns whether anything was ever erased."""
+    if not notices:
+        return False
+    channels, texts = zip(*notices, strict=True)
+    row = await connection.fetchrow(QUERIES["notify"], list(channels), list(texts))
+    return bool(row and row["erasures"])
 
 
 def _additions(accepted: Sequence[Accepted], inserted: set[str], conflicts: set[int]) -> list[Addition]:
@@ -310,33 +342,3 @@ async def _ask_source_id(connection: "Connection[Any]", source: SourceIdentity) 
 
 def _repeats_a_uid(accepted: Sequence[Accepted]) -> bool:
     return len(set(map(_uid, accepted))) < len(accepted)
-
-
-def _conflict(accepted: Accepted) -> Refused:
-    uid = accepted.order_uid
-    return Refused(accepted.message, "conflict", f"another order is stored under the uid {uid}", uid)
-
-
-def _reject_row(reject: Refused, source: int) -> tuple[Any, ...]:
-    message = reject.message
-    return (
-        source,
-        message.partition,
-        message.position,
-        message.key,
-        [part for header in message.headers for part in header],
-        message.payload,
-        _digest(message),
-        reject.kind,
-        _clean(reject.reason),
-        reject.order_uid,
-    )
-
-
-def _digest(message: Message) -> bytes:
-    return hashlib.sha256(message.payload or b"").digest()
-
-
-def _clean(reason: str) -> str:
-    """Text that PostgreSQL takes, whatever garbage the reason quotes."""
-    return reason[:REASON_CHARACTERS].encode(errors="backslashreplace").decode().replace("\0", "\\0")

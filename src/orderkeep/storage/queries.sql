@@ -101,6 +101,7 @@ join rejected_messages as rejects
     and rejects.partition = wanted.partition
     and rejects.position = wanted.position
     and rejects.sha256 = wanted.sha256
+where not exists (select from erased_orders as erased where erased.order_uid = rejects.order_uid)
 order by wanted.ordinal;
 
 -- name: advance_progress
@@ -178,13 +179,74 @@ insert into gaps (consumer_group, source, partition, first_position, next_positi
 values ($1, $2, $3, $4, $5);
 
 -- name: notify
-select pg_notify(channel, message) from unnest($1::text[], $2::text[]) as notice (channel, message);
+-- Of all statements of a transaction that stores something this is the last, and the table of orders is locked
+-- by it: whoever erases has waited, or waits until it is over. So here, and at no cost, it is seen whether
+-- anything was ever erased.
+select count(pg_notify(channel, message)) as told, exists (select from erased_orders) as erasures
+from unnest($1::text[], $2::text[]) as notice (channel, message);
+
+-- name: erased_among
+select order_uid from erased_orders where order_uid = any($1::text[]);
+
+-- name: erased_since
+select order_uid from erased_orders where erased_at >= now() - $1::interval;
+
+-- name: erased_orders
+select order_uid, erased_at, reason from erased_orders order by erased_at, order_uid;
+
+-- name: keep_writers_out
+-- Who stores something holds a lock on orders until it is committed, and looks into erased_orders behind that:
+-- this waits for it, and it for this. Readers go on. A writer that does not end holds up nobody for longer.
+set local lock_timeout = '5s';
+lock table orders, rejected_messages in share row exclusive mode;
+
+-- name: orders_of_customers
+select order_uid from orders where customer_id collate "C" = any($1::text[]);
+
+-- name: stored_among
+select order_uid from orders where order_uid = any($1::text[]);
+
+-- name: rejects_of_orders
+select id, order_uid from rejected_messages where order_uid = any($1::text[]) and reason <> 'erased';
+
+-- name: rejects_that_name
+-- What is no order has no uid of its own, but its text or its key may name one; and a conflict may be of another
+-- customer than the order. Reads all that rejects hold. What is no ASCII is written as escapes, on both sides.
+select id
+from (
+    select id, key, encode(payload, 'escape') as text
+    from rejected_messages
+    where discarded_at is null
+) as reject
+where key = any(array(select convert_to(uid, 'UTF8') from unnest($1::text[]) as uid))
+   or substring(text from '"order_uid"\s*:\s*"([^"]*)"') = any($1::text[])
+   or substring(text from '"customer_id"\s*:\s*"([^"]*)"')
+      = any(array(select encode(convert_to(customer, 'UTF8'), 'escape') from unnest($2::text[]) as customer));
+
+-- name: bury_orders
+insert into erased_orders (order_uid, reason) select uid, $2 from unnest($1::text[]) as uid
+on conflict do nothing;
+
+-- name: delete_orders
+delete from orders where order_uid = any($1::text[]);
+
+-- name: empty_rejects
+-- The reason may quote what was wrong.
+update rejected_messages
+set key = null, headers = '{}', payload = null, reason = 'erased', discarded_at = coalesce(discarded_at, now())
+where id = any($1::bigint[]);
+
+-- name: empty_replays
+update replays set detail = '' where reject_id = any($1::bigint[]);
 
 -- name: order_by_uid
 select order_uid, payload, received_at from orders where order_uid = $1;
 
 -- name: orders_by_uids
-select order_uid, payload, received_at from orders where order_uid = any($1::text[]);
+-- One statement, so that an order is seen in one state: there, erased (without a payload), or neither.
+select order_uid, payload, received_at from orders where order_uid = any($1::text[])
+union all
+select order_uid, null::json, erased_at from erased_orders where order_uid = any($1::text[]);
 
 -- name: order_origin
 select order_uid, received_at, kind, topic, partition, position

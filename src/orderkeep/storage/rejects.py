@@ -11,10 +11,15 @@ from msgspec import Struct
 
 from orderkeep.errors import RejectKind
 
-ReplayOutcome = Literal["begun", "stored", "duplicate", "redelivered", "conflict", "rejected", "discarded"]
+ReplayOutcome = Literal[
+    "begun", "stored", "duplicate", "redelivered", "conflict", "rejected", "erased", "discarded"
+]
 """What became of a reject when it was replayed. `begun` is noted before an order is written, so that an
 order whose replay was cut off is explained; `redelivered`: an earlier replay has stored it; `discarded`:
-nothing is left to replay, and nothing is noted."""
+nothing is left to replay, and nothing is noted; `erased`: its order was erased, and stays so."""
+
+ERASED = "erased"
+"""The reason of a reject whose content was erased, instead of one that may quote it."""
 
 
 class RejectFilter(Struct, frozen=True):

@@ -3,19 +3,20 @@
 `OrderWriter` is what ingest needs, `OrderReader` what the API needs. They meet only in the database.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Literal, NamedTuple, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from orderkeep.errors import RejectKind
 from orderkeep.storage.events import Notice
 from orderkeep.storage.search import ALL_ORDERS, OrderFilter, OrderSummary, Place
 
-Outcome = Literal["stored", "duplicate", "rejected", "conflict", "redelivered"]
-"""What became of a message. `redelivered` is one whose outcome was there already: it adds none."""
-Addition = Literal["stored", "duplicate", "conflict"]
+Outcome = Literal["stored", "duplicate", "rejected", "conflict", "redelivered", "erased"]
+"""What became of a message. `redelivered` is one whose outcome was there already: it adds none. `erased`: its
+order was erased on request, so nothing of it is kept, however often it comes."""
+Addition = Literal["stored", "duplicate", "conflict", "erased"]
 """What became of an order that came from no broker."""
 
 
@@ -79,7 +80,8 @@ class Batch(Struct, frozen=True):
     """Messages of one source, in the order of delivery, with what the same transaction says of progress.
 
     When positions are `shared` with other processes, those of the messages are recorded one by one: what all
-    of them have recorded, without a gap behind what is claimed, counts as claimed.
+    of them have recorded, without a gap behind what is claimed, counts as claimed. `erased` are messages of
+    orders that are known to be erased: all that is left of them is where they were.
     """
 
     source: SourceIdentity
@@ -88,14 +90,27 @@ class Batch(Struct, frozen=True):
     refused: Sequence[Refused]
     progress: Mapping[int, Position]
     shared: bool = False
+    erased: Sequence[Message] = ()
 
     def __len__(self) -> int:
-        return len(self.accepted) + len(self.refused)
+        return len(self.accepted) + len(self.refused) + len(self.erased)
 
     @property
     def messages(self) -> list[Message]:
         """All of them; no longer in the order of delivery."""
-        return [each.message for each in self.accepted] + [each.message for each in self.refused]
+        of_outcomes = [each.message for each in self.accepted] + [each.message for each in self.refused]
+        return [*of_outcomes, *self.erased]
+
+    def without(self, uids: Collection[str]) -> "Batch":
+        """The same, with nothing left of the orders of these uids but their positions."""
+        gone = [each.message for each in self.accepted if each.order_uid in uids]
+        gone += [each.message for each in self.refused if each.order_uid in uids]
+        return structs.replace(
+            self,
+            accepted=[each for each in self.accepted if each.order_uid not in uids],
+            refused=[each for each in self.refused if each.order_uid not in uids],
+            erased=[*self.erased, *gone],
+        )
 
 
 class StoredOrder(NamedTuple):
@@ -104,6 +119,13 @@ class StoredOrder(NamedTuple):
     order_uid: str
     payload: bytes
     received_at: datetime
+
+
+class LookUp(NamedTuple):
+    """What was found of some uids; of what is `erased` nothing is there but the uid."""
+
+    orders: list[StoredOrder]
+    erased: list[str]
 
 
 class OrderOrigin(Struct, frozen=True):
@@ -193,6 +215,15 @@ class OrderReader(Protocol):
     async def orders(self, uids: Sequence[str]) -> list[StoredOrder]:
         """Those of `uids` that are stored, in any order."""
 
+    async def look_up(self, uids: Sequence[str]) -> LookUp:
+        """Those of `uids` that are stored, and those that were erased, in any order.
+
+        A standby that is behind may still have an order that was erased.
+        """
+
+    async def erased_since(self, age: timedelta) -> list[str]:
+        """The uids of what was erased no longer than `age` ago, as the primary knows it."""
+
     async def order_origin(self, uid: str) -> OrderOrigin | None: ...
 
     async def page(
@@ -204,7 +235,7 @@ class OrderReader(Protocol):
         """Every order, newest first, in chunks, without holding more than a chunk. Close it when done."""
 
     def follow(self) -> AsyncGenerator[list[Notice], None]:
-        """What is stored and what is kept aside from now on, in the order of the commits: of each the orders
+        """What is stored, kept aside and erased from now on, in the order of the commits: of each the orders
         first. All who follow are told the same in the same order.
 
         An empty list comes first, and again whenever so much was waiting that some was let go: what was
