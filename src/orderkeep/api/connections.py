@@ -35,7 +35,7 @@ class Connections:
         """`limit` is the most connections, `max_unsent` the most bytes that may wait for slow clients."""
         self.limit = limit
         self.draining = False
-        """Whether the process stops: what a client asks now is answered, and is the last on its connection."""
+        """Whether the process stops: what is asked now is the last on its connection."""
         self._max_unsent = max_unsent
         self._paused: dict[Connection, int] = {}  # those that wait longest come first
         self._bytes = 0

@@ -75,7 +75,7 @@ async def serve(
     lane: FastLane | None = None,
     connections: Connections | None = None,
 ) -> None:
-    """Answer requests until `stop` is set, then finish those that are under way or on their way, within seconds.
+    """Answer requests until `stop` is set, then those that are under way or on their way, within seconds.
 
     With `lane` cached orders are answered by it, and everything else by `app`. `connections` has the limits.
     """
