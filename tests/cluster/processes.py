@@ -48,6 +48,7 @@ class Processes:
         """All of them; those that still run at the end are killed."""
         try:
             for process in (*self.ingest, *self.api):
+                process.log.unlink(missing_ok=True)  # of an earlier run
                 process.launch()
             for process in (*self.ingest, *self.api):
                 process.wait_for("started")
@@ -82,11 +83,21 @@ class Processes:
         return Process(self._folder, name, arguments, self._env)
 
 
-def restart(process: Process, until: str) -> None:
-    """Stop it in order, start it, and wait for the event `until` of its log."""
+def restart_ingest(process: Process) -> None:
+    """Stop it in order, start it, and wait until it has partitions."""
     stop(process)
-    process.launch()
-    process.wait_for(until)
+    process.start()
+    wait_until(
+        lambda: any(event["positions"] for event in process.events("partitions_assigned")),
+        f"{process.name} has partitions",
+    )
+
+
+def restart_api(process: Process) -> None:
+    """Stop it in order, start it, and wait until its cache is full."""
+    stop(process)
+    process.start()
+    process.wait_for("cache_restored")
 
 
 def stop(process: Process) -> None:

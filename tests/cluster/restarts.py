@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from orderkeep.embedded.kafka_cluster import KafkaNode
 from tests.cluster.nginx import NginxServer
-from tests.cluster.processes import Processes, restart
+from tests.cluster.processes import Processes, restart_api, restart_ingest
 from tests.cluster.servers import Servers
 
 
@@ -25,12 +25,9 @@ def rolling(servers: Servers, processes: Processes, nginx: NginxServer) -> Itera
     yield Restart("primary", "killed; standby promoted; made its standby", partial(_failover, servers))
     yield Restart("Valkey", "stopped, started, empty", partial(_redis, servers))
     for process in processes.ingest:
-        act = partial(restart, process, "partitions_assigned")
-        yield Restart(process.name, "SIGTERM, started, partitions assigned", act)
+        yield Restart(process.name, "SIGTERM, started, has partitions", partial(restart_ingest, process))
     for process in processes.api:
-        yield Restart(
-            process.name, "SIGTERM, started, cache restored", partial(restart, process, "cache_restored")
-        )
+        yield Restart(process.name, "SIGTERM, started, cache restored", partial(restart_api, process))
     yield Restart("nginx", "reloaded", nginx.reload)
 
 

@@ -1,6 +1,7 @@
 """The servers of the cluster: three brokers, a primary with a synchronous standby, Valkey."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.service import wait_until
 
 TOPIC = DATABASE = "orders"
 PARTITIONS = 12
+LOOK_SECONDS = 0.2
 
 
 class Servers:
@@ -71,6 +73,7 @@ class Servers:
         def all_there() -> bool:
             topics = admin.list_topics(timeout=10).topics.values()
             partitions = [each for topic in topics for each in topic.partitions.values()]
+            time.sleep(LOOK_SECONDS)  # a look asks the brokers for all that they have
             return all(len(each.isrs) == len(each.replicas) and each.leader != -1 for each in partitions)
 
         wait_until(all_there, "every partition is on all brokers")
