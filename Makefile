@@ -5,8 +5,8 @@ VENV := .venv
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test chaos lint security bench run build docker-build up down status logs deploy-check \
-	lock docs site package-check recording clean
+.PHONY: help install demo test chaos cluster lint security bench run build docker-build up down status logs \
+	deploy-check lock docs site package-check recording clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 15
@@ -42,6 +42,9 @@ test: $(VENV)/.installed-dev ## Run the whole suite, or a part: make test ARGS='
 
 chaos: $(VENV)/.installed-dev ## Break everything under load and prove that nothing is lost: make chaos ARGS='--sequences 100 --seed 7'
 	@exec $(VENV)/bin/python -m tests.chaos $(ARGS)
+
+cluster: $(VENV)/.installed-dev ## Restart a whole cluster part by part under load: make cluster ARGS='--seconds 300 --json'
+	@exec $(VENV)/bin/python -m tests.cluster $(ARGS)
 
 lint: $(VENV)/.installed-dev ## Check style, types and the direction of imports
 	$(VENV)/bin/ruff check .

@@ -117,6 +117,7 @@ ROWS: dict[str, list[Panel]] = {
             ],
         ),
         Panel("Evictions", "ops", rate("orderkeep_cache_evictions_total", "instance, worker")),
+        Panel("Orders erased", "ops", rate("orderkeep_erased_orders_total", "instance, worker")),
         Panel(
             "Following and restoring",
             "short",

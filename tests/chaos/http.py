@@ -36,6 +36,11 @@ class HttpConnection:
     def is_open(self) -> bool:
         return self._socket is not None
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether some of the answer to what was asked last has come."""
+        return bool(self._received)
+
     def open(self) -> None:
         if self._socket is None:
             self._socket = socket.create_connection(("127.0.0.1", self._port), CONNECT_SECONDS)

@@ -36,6 +36,8 @@ class Connections:
     def __init__(self, limit: int = MAX_CONNECTIONS, max_unsent: int = MAX_UNSENT_BYTES) -> None:
         """`limit` is the most connections, `max_unsent` the most bytes that may wait for slow clients."""
         self.limit = limit
+        self.draining = False
+        """Whether the process stops: what is asked now is the last on its connection."""
         self._max_unsent = max_unsent
         self._paused: dict[Connection, int] = {}  # those that wait longest come first
         self._bytes = 0

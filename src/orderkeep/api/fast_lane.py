@@ -268,8 +268,8 @@ class FastLaneProtocol(BoundedProtocol):
         )
 
     def shutdown(self) -> None:
+        self._idle = False  # what the lane writes does not say that it is the last
         self.hand_over()
-        self._idle = False
         super().shutdown()
 
     def _ask(self, uid: str, question: bytes) -> None:
@@ -340,6 +340,7 @@ class FastLaneProtocol(BoundedProtocol):
         self._idle = (
             not self.transport.is_closing()
             and not self._last
+            and not self._shared.draining
             and not self.flow.write_paused
             and self._message_complete
             and (self.cycle is None or (self.cycle.response_complete and self.cycle.keep_alive))

@@ -23,6 +23,8 @@ HEAD_SECONDS = 10.0
 BODY_SECONDS = 20.0
 MAX_REQUESTS = 1_024
 """Requests that a process works on at a time; beyond it the answer is 503, but for health."""
+LAST_WORDS_SECONDS = 0.5
+"""After a process was asked to stop, so long a connection that is idle may still bring a request."""
 ENDLESS = "/events"
 """The route whose answer has no end: its client hangs up."""
 
@@ -61,6 +63,8 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
             return
         self._start_timer(HEAD_SECONDS)
+        if self._shared.draining:  # it was accepted in the moment of the end
+            self.shutdown()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
@@ -106,6 +110,8 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         self._stop_timer()
         self._reading_body = True
+        if self._shared.draining:
+            self.cycle.keep_alive = False  # the answer says so, and the client asks elsewhere
 
     def on_body(self, body: bytes) -> None:
         self._body_size += len(body)
@@ -127,6 +133,17 @@ class BoundedProtocol(HttpToolsProtocol):
         self._parse()
         if (self._last or self._half_closed) and self._all_answered():
             self._end()
+
+    def shutdown(self) -> None:
+        """Let the client ask once more, and tell it with that answer that it was the last.
+
+        To close at once would lose the request that is on its way: a client that sends one after another
+        is between two of them for no more than a moment. One that really is idle is closed a little later.
+        """
+        if self._all_answered():
+            self.loop.call_later(LAST_WORDS_SECONDS, self._end_idle)
+        else:
+            super().shutdown()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -242,6 +259,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self.transport.write_eof()
         self.flow.resume_reading()
         self._timer = self.loop.call_later(_LINGER_SECONDS, self.transport.close)
+
+    def _end_idle(self) -> None:
+        if self._all_answered():
+            self.transport.close()
 
     def _linger(self, data: bytes) -> None:
         self._lingered += len(data)

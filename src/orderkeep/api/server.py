@@ -101,7 +101,7 @@ async def serve(
     connections: Connections | None = None,
     tls: Tls | None = None,
 ) -> None:
-    """Answer requests until `stop` is set, then finish those that are under way, within seconds.
+    """Answer requests until `stop` is set, then those that are under way or on their way, within seconds.
 
     With `lane` cached orders are answered by it, and everything else by `app`. `connections` has the limits.
     With `tls` nothing else is spoken.
@@ -131,6 +131,7 @@ async def serve(
     )
     renewing = asyncio.create_task(tls.watch()) if tls else None
     await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+    shared.draining = True
     server.should_exit = True
     stopping.cancel()
     await serving
