@@ -111,7 +111,7 @@ def health(
     role
         Which one: the API at HTTP_HOST and HTTP_PORT, or ingest at INGEST_HOST and INGEST_PORT.
     ready
-        Ask what it can do now, too: the answer is /health/ready instead of /health/live.
+        Ask what it can do now: /health/ready instead of /health/live.
     """
     from orderkeep.probe import ask
 
