@@ -1,6 +1,7 @@
 """Asks a process of this machine whether it lives, as the health check of a container does."""
 
 import http.client
+import ssl
 from typing import Final, Literal, NamedTuple
 
 from orderkeep.errors import ConfigurationError
@@ -26,7 +27,9 @@ def ask(settings: Settings, role: Role, *, ready: bool = False) -> Health:
     Blocks for at most 3 seconds between two bytes. Raises `ConfigurationError` when the port is not known.
     """
     host, port = _address(settings, role)
-    connection = http.client.HTTPConnection(_ANYWHERE.get(host, host), port, timeout=SECONDS)
+    connection = _connection(
+        _ANYWHERE.get(host, host), port, tls=role == "api" and bool(settings.http_tls_cert_file)
+    )
     try:
         connection.request("GET", f"/health/{'ready' if ready else 'live'}")
         response = connection.getresponse()
@@ -36,6 +39,15 @@ def ask(settings: Settings, role: Role, *, ready: bool = False) -> Health:
     finally:
         connection.close()
     return Health(well=response.status == http.client.OK, text=text)
+
+
+def _connection(host: str, port: int, *, tls: bool) -> http.client.HTTPConnection:
+    if not tls:
+        return http.client.HTTPConnection(host, port, timeout=SECONDS)
+    context = ssl.create_default_context()
+    context.check_hostname = False  # the certificate names the service, not the loopback address
+    context.verify_mode = ssl.CERT_NONE
+    return http.client.HTTPSConnection(host, port, timeout=SECONDS, context=context)
 
 
 def _address(settings: Settings, role: Role) -> tuple[str, int]:
