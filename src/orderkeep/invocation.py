@@ -42,7 +42,8 @@ def settings_in_force(*, service: bool = False) -> "Settings":
     import structlog
 
     from orderkeep.observe.logs import configure
-    from orderkeep.settings import load, old_names_in_use, variable
+    from orderkeep.settings import variable
+    from orderkeep.settings_load import load, old_names_in_use
     from orderkeep.settings_names import RENAMED
 
     log = structlog.get_logger()

@@ -8,7 +8,8 @@ import pytest
 
 from orderkeep.brokers import audited_topic, make_publisher, source_of
 from orderkeep.errors import ConfigurationError
-from orderkeep.settings import Settings, load
+from orderkeep.settings import Settings
+from orderkeep.settings_load import load
 
 
 @pytest.mark.parametrize("make", [source_of, make_publisher, audited_topic])

@@ -6,7 +6,7 @@ import pytest
 
 from orderkeep.caches import memory_of, redis_of
 from orderkeep.errors import ConfigurationError
-from orderkeep.settings import load
+from orderkeep.settings_load import load
 
 
 async def identify() -> str:

@@ -8,7 +8,7 @@ import pytest
 from orderkeep.errors import BrokerUnavailable, ConfigurationError
 from orderkeep.ingest import retry
 from orderkeep.ingest.pipeline import Pipeline
-from orderkeep.settings import load
+from orderkeep.settings_load import load
 from orderkeep.sources.memory import MemorySource, MemoryTopic
 from orderkeep.sources.memory_dead_letters import MemoryDeadLetters
 from orderkeep.storage.memory import MemoryStore

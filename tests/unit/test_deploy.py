@@ -12,7 +12,8 @@ import yaml
 
 import orderkeep.cli
 from orderkeep.api.access import refuse_exposure
-from orderkeep.settings import PREFIX, Settings, load, variable
+from orderkeep.settings import PREFIX, Settings, variable
+from orderkeep.settings_load import load
 from tests.documents import ROOT, read
 
 CHART = ROOT / "deploy/helm/orderkeep"

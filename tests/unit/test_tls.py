@@ -18,7 +18,8 @@ from structlog.testing import capture_logs
 
 from orderkeep.api.tls import Tls, tls_of
 from orderkeep.errors import ConfigurationError
-from orderkeep.settings import Settings, load
+from orderkeep.settings import Settings
+from orderkeep.settings_load import load
 
 AUTHORITY = trustme.CA()
 

@@ -19,7 +19,7 @@ from orderkeep.ingest.pipeline import Pipeline
 from orderkeep.observe.ingest import IngestObserver
 from orderkeep.observe.metrics import Metrics
 from orderkeep.observe.tracing import carrier_of, traced
-from orderkeep.settings import load
+from orderkeep.settings_load import load
 from orderkeep.sources.memory import MemorySource, MemoryTopic
 from orderkeep.sources.source import Fetched
 from orderkeep.storage.memory import MemoryStore

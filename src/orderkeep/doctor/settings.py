@@ -3,7 +3,8 @@
 from importlib.util import find_spec
 
 from orderkeep.errors import ConfigurationError
-from orderkeep.settings import Settings, old_names_in_use, variable
+from orderkeep.settings import Settings, variable
+from orderkeep.settings_load import old_names_in_use
 from orderkeep.settings_names import RENAMED
 
 from .check import Sight, Verdict, error, ok, warning
