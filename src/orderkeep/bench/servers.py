@@ -9,13 +9,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from orderkeep.embedded import PostgresServer, remove
 from orderkeep.embedded.place import is_ours
 from orderkeep.storage.migrate import migrate
 from orderkeep.storage.postgres_connection import close, connect
 
 USER = "bench"
-SETTINGS = {"shared_buffers": "512MB", "max_wal_size": "4GB"}
+SETTINGS = {
+    "shared_buffers": f"{psutil.virtual_memory().total // 4 // 2**20}MB",  # as its manual advises
+    "max_wal_size": "16GB",
+}
 """The defaults, 128 MB and 1 GB, are for a machine that does other things; whatever is durable stays."""
 TOLD = (
     "fsync",
