@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
+import psutil  # type: ignore[import-untyped]  # the package has no types of its own
 
 from orderkeep.embedded import PostgresServer, remove
 from orderkeep.embedded.place import is_ours
