@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from orderkeep.audit.evidence import connected
-from orderkeep.audit.topic import survey
+from orderkeep.audit.kafka_survey import survey
 from orderkeep.embedded import KafkaServer, NatsServer, ports
 from orderkeep.errors import ConfigurationError, DatabaseUnavailable, Fatal, ServerUnavailable
 from orderkeep.nats_connection import connect
