@@ -37,7 +37,7 @@ run: $(VENV)/.installed ## Run ingest and the API with the settings of .env and 
 	@exec $(VENV)/bin/orderkeep serve $(ARGS)
 
 test: $(VENV)/.installed-dev ## Run the whole suite, or a part: make test ARGS='tests/unit -k order'
-	@sh tests/install-browser
+	@sh tests/install-tools
 	$(VENV)/bin/python -m pytest $(ARGS)
 
 chaos: $(VENV)/.installed-dev ## Break everything under load and prove that nothing is lost: make chaos ARGS='--sequences 100 --seed 7'
@@ -101,7 +101,7 @@ package-check: $(VENV)/.installed ## Build wheel and sdist into dist, install th
 	@exec $(VENV)/bin/python -m tests.package_check $(ARGS)
 
 recording: $(VENV)/.installed-dev ## Record the page, and take its pictures: docs/walkthrough.gif, docs/page*.png
-	@sh tests/install-browser
+	@sh tests/install-tools
 	$(VENV)/bin/python -m tests.e2e.recording docs
 
 NEEDS_DOCKER = command -v docker > /dev/null || \

@@ -103,7 +103,7 @@ def test_alerts_say_how_bad_it_is() -> None:
 )
 def test_promtool(arguments: tuple[str, ...]) -> None:
     """Prometheus' own tool takes the configuration and the rules, and each fires when it should."""
-    promtool = shutil.which("promtool")
+    promtool = shutil.which("promtool") or shutil.which(ROOT / ".orderkeep/tools/usr/bin/promtool")
     if promtool is None:
         pytest.skip("there is no promtool: install Debian's package prometheus to have it")
     ran = subprocess.run([promtool, *arguments], cwd=RULES, capture_output=True, text=True, check=False)
