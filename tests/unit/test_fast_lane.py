@@ -252,6 +252,9 @@ class Wire(asyncio.Transport):
     def close(self) -> None:
         self._closing = True
 
+    def can_write_eof(self) -> bool:
+        return True
+
     def write_eof(self) -> None:
         self._closing = True  # nothing is said after it
 
