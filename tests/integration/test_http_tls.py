@@ -106,8 +106,7 @@ def test_orders(api: SecureApi) -> None:
             assert (answer.status_code, answer.content) == (200, payload)
             assert answer.headers["strict-transport-security"] == "max-age=31536000"
         lane = [line for line in client.get("/metrics").text.splitlines() if '"fast_lane"' in line]
-        assert lane
-        assert not lane[0].endswith(" 0.0")
+        assert any(not line.endswith(" 0.0") for line in lane)  # each process has a line, and one was asked
         assert client.get("/orders/none").status_code == 404
         assert client.get("/").headers["content-type"].startswith("text/html")
 
