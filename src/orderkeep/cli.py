@@ -24,6 +24,7 @@ from orderkeep.invocation import (
     run,
     settings_in_force,
     take_settings,
+    write_whole,
 )
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ app.command(erase)
 
 def main() -> None:
     """Run the command of the command line, and exit: errors are one line on standard error."""
+    write_whole()
     try:
         app(take_settings(sys.argv[1:]), exit_on_error=False, print_error=False)
     except CycloptsError as error:

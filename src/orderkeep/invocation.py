@@ -3,6 +3,7 @@
 The settings' module takes longer to import than all else that `--help` needs, so whoever needs it imports it.
 """
 
+import io
 import sys
 from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,16 @@ EXIT_UNAVAILABLE = 3  # a server does not answer; the line printed says which
 EXIT_INTERRUPTED = 130
 
 _flags: dict[str, Any] = {}
+
+
+def write_whole() -> None:
+    """Buffer standard output where it is not, by PYTHONUNBUFFERED: of a write that a pipe takes in part,
+    Python loses the rest then.
+    """
+    if isinstance(sys.stdout.buffer, io.RawIOBase):
+        encoding, errors = sys.stdout.encoding, sys.stdout.errors
+        buffered = io.BufferedWriter(sys.stdout.buffer)
+        sys.stdout = io.TextIOWrapper(buffered, encoding, errors, line_buffering=True)
 
 
 def take_settings(arguments: Sequence[str]) -> list[str]:

@@ -118,7 +118,7 @@ def others(service: Service) -> Iterator[list[int]]:
         ended.set()
         for thread in threads:
             thread.join()
-    assert not wrong, wrong
+        assert not wrong, wrong  # here, since whoever waits for more answers waits in vain when one was wrong
 
 
 class Flood:
