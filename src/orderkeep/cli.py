@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
+from orderkeep.bench import BenchName, run_bench
 from orderkeep.cli_erase import erase
 from orderkeep.cli_keys import keys
 from orderkeep.cli_rejects import rejects
@@ -284,9 +285,7 @@ def demo(
 
 @app.command
 def bench(
-    what: Literal[
-        "get", "rates", "ingest", "latency", "restore", "memory", "growth", "jetstream", "stan", "all"
-    ] = "all",
+    what: BenchName = "all",
     /,
     *,
     orders: int = 100_000,
@@ -300,19 +299,18 @@ def bench(
     Parameters
     ----------
     what
-        get: beside a constant answer of nginx. rates: how long a GET takes at even rates. ingest: beside
-        COPY of the same rows. latency: from the broker to an answer. restore: orders a second into the
-        cache. memory: bytes of a cached order. growth: a large table beside a small one. jetstream, stan:
-        from these brokers, by one process and by two; all leaves them out.
+        get: beside a constant answer of nginx. misses: past the cache, by the size of the pool. rates: how
+        long a GET takes at even rates. ingest: beside COPY of the same rows. latency: from the broker to an
+        answer. restore: orders a second into the cache. memory: bytes of a cached order. growth: a large
+        table beside a small one. all: these. shapes: COPY into large tables with other indexes. jetstream,
+        stan: from these brokers, by one process and by two.
     orders
         How many orders to work on.
     stored
-        Orders of the large table of growth; each takes about 1.5 kB of the disk.
+        Orders of the large tables of growth, about 1.5 kB of the disk each, and of shapes, half a kilobyte.
     output
         A file for the figures, as JSON.
     """
-    from orderkeep.bench import run_bench
-
     run_bench(what, orders=orders, stored=stored, output=output)
 
 

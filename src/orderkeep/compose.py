@@ -145,7 +145,7 @@ async def run_api(
         PostgresWriter(settings.database_url), HTTP_PATIENCE
     )  # connected when something is posted
     cache, redis = memory_of(settings), redis_of(settings, lists.identity)
-    orders = ReadThrough(reader, cache, redis)
+    orders = ReadThrough(reader, cache, redis, settings.database_pool)
     events = PostgresEvents(settings.database_url)
     feed = Feed(events)
     warmer = Warmer(newcomers, [cache, redis] if redis else [cache], [feed], note_arrival(metrics))

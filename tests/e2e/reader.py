@@ -95,6 +95,11 @@ def shown_order(page: Page, uid: str) -> Locator:
     return order
 
 
+def wait_until_live(page: Page) -> None:
+    """Wait until the feed hears what happens: it shows nothing that was stored before."""
+    expect(page.locator('main .pulse[data-state="live"]')).to_be_visible(timeout=PATIENCE_MS)
+
+
 def assert_no_sideways_scroll(page: Page) -> None:
     """Neither the page scrolls sideways, nor does anything stick out of it."""
     wide = page.evaluate(

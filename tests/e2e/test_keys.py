@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from tests.e2e.conftest import LOOKS, text_of
-from tests.e2e.reader import make_order, publish, shown_order
+from tests.e2e.reader import make_order, publish, shown_order, wait_until_live
 from tests.service import Process, Service, run_command, wait_until
 
 
@@ -115,6 +115,7 @@ def test_a_key_that_ends(service: Service, guarded: Guarded, page: Page) -> None
     page.goto(f"{guarded.url}/#/live")
     dialog = page.get_by_role("dialog", name="Access key")
     give(dialog, key["key"])
+    wait_until_live(page)
     first, second = make_order(), make_order()
     publish(service, first)
     expect(page.get_by_text(first["order_uid"]).first).to_be_visible()

@@ -7,7 +7,7 @@ import uuid
 from playwright.sync_api import Locator, Page, expect
 
 from tests.e2e.conftest import LOOKS, Words
-from tests.e2e.reader import PATIENCE_MS, encode, make_order, publish, shown_order
+from tests.e2e.reader import encode, make_order, publish, shown_order, wait_until_live
 from tests.service import Service
 
 MANY = 10_000
@@ -21,7 +21,7 @@ def tile(page: Page, name: str) -> Locator:
 def open_live(page: Page) -> None:
     """Open the feed and wait until it hears what happens."""
     page.goto("/#/live")
-    expect(page.locator('main .pulse[data-state="live"]')).to_be_visible(timeout=PATIENCE_MS)
+    wait_until_live(page)
 
 
 @LOOKS

@@ -74,20 +74,35 @@ async def test_one_query_for_many(store: SlowStore, orders: ReadThrough) -> None
     assert body(answers[0].entry) == order("a")
 
 
-async def test_few_queries_for_many(store: SlowStore, orders: ReadThrough) -> None:
+@pytest.mark.parametrize("queries", [1, 2, 5])
+async def test_few_queries_for_many(store: SlowStore, cache: MemoryCache, queries: int) -> None:
     """Whatever is asked while queries are under way goes with the next one, and everyone gets their own."""
+    orders = ReadThrough(store, cache, queries=queries)
     uids = [f"uid-{number}" for number in range(read_through.UIDS_A_QUERY + 1)]
     await store.write(orders_batch([order(uid) for uid in uids[::2]], first=10))
     asking = [asyncio.create_task(orders.get(uid)) for uid in ("a", *uids)]
     await settle()
     store.open.set()
     first, *answers = await asyncio.gather(*asking)
-    assert store.queries <= read_through.QUERIES + 1
+    assert store.queries <= queries + 1
     assert max(store.asked.values()) == 1
     assert first
     assert [answer and body(answer.entry) for answer in answers] == [
         None if number % 2 else order(uid) for number, uid in enumerate(uids)
     ]
+
+
+@pytest.mark.parametrize("queries", [1, 2, 5])
+async def test_no_more_queries_than_allowed(store: SlowStore, cache: MemoryCache, queries: int) -> None:
+    """However many ask one after another, no more queries wait for the database than there may be."""
+    orders = ReadThrough(store, cache, queries=queries)
+    asking = []
+    for number in range(20):
+        asking.append(asyncio.create_task(orders.get(f"uid-{number}")))
+        await settle()
+    assert store.queries == queries
+    store.open.set()
+    assert await asyncio.gather(*asking) == [None] * 20
 
 
 async def test_a_hit_asks_nobody(store: SlowStore, orders: ReadThrough) -> None:

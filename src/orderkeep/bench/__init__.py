@@ -5,14 +5,30 @@ so that whatever else the machine does meanwhile falls on both. The ratio is the
 """
 
 from pathlib import Path
+from typing import Literal
 
 from orderkeep.errors import ConfigurationError
+
+BenchName = Literal[
+    "get",
+    "misses",
+    "rates",
+    "ingest",
+    "latency",
+    "restore",
+    "memory",
+    "growth",
+    "shapes",
+    "jetstream",
+    "stan",
+    "all",
+]
 
 
 def run_bench(what: str, *, orders: int, stored: int, output: Path | None) -> None:
     """Measure `what`, one of the benches by its name or "all", with so many orders.
 
-    For "growth" a table of `stored` orders is made beside one of `orders`.
+    For "growth" a table of `stored` orders is made beside one of `orders`; for "shapes" one of each shape.
 
     Prints a table for each bench to standard output, and writes all figures to `output` as JSON, anew after
     each bench. Blocks for minutes. Raises `Fatal` when a server cannot be had, when a program of ours fails,
@@ -29,4 +45,4 @@ def run_bench(what: str, *, orders: int, stored: int, output: Path | None) -> No
     run(what, orders=orders, stored=stored, output=output)
 
 
-__all__ = ["run_bench"]
+__all__ = ["BenchName", "run_bench"]

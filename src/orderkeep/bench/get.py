@@ -4,32 +4,27 @@ Also without the fast lane, and without the cache: beside bare reads of the tabl
 alone as the cache, once with every order in it, and once with none, since it has no memory for any.
 """
 
-import asyncio
 import functools
-import itertools
-import statistics
-import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import uvloop
 from valkey import Valkey
 
 from orderkeep.bench import web
+from orderkeep.bench.point_reads import point_reads
 from orderkeep.bench.results import Measurement, Measurements, Result
 from orderkeep.bench.rounds import Display, in_turn
 from orderkeep.bench.serving import Stored
 from orderkeep.embedded import RedisServer
 from orderkeep.errors import Fatal
-from orderkeep.storage.postgres_connection import close, connect
-from orderkeep.storage.queries import QUERIES
+from orderkeep.settings import Settings
 
 SECONDS = 5
 WARM_UP_SECONDS = 1
-READING_CONNECTIONS = 8
-"""To PostgreSQL, for the bare reads: as many as `orderkeep api` may have (ORDERKEEP_DATABASE_POOL)."""
+READING_CONNECTIONS: int = Settings.model_fields["database_pool"].default
+"""To PostgreSQL, for the bare reads: as many as `orderkeep api` reads orders over."""
 ORDINARY = ("traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",)
 """A header that a request is traced by keeps it out of the fast lane: it is answered by the application."""
 
@@ -53,8 +48,11 @@ def measure(orders: int, folder: Path, display: Display) -> Result:
             "redis": stored.serve("redis", CACHE="redis", REDIS_URL=redis.url),
             "full_redis": stored.serve("full_redis", CACHE="redis", REDIS_URL=full.url),
         }
-        reads = functools.partial(_read_in_turn, stored.url, list(stored.asked))
-        loads = _load_in_turn(targets, reads, stored.paths, folder, display)
+
+        def read(_name: str) -> web.Load:
+            return point_reads(stored.url, list(stored.asked), READING_CONNECTIONS, SECONDS)
+
+        loads = _load_in_turn(targets, read, stored.paths, folder, display)
         facts: dict[str, Any] = {
             "connections": web.CONNECTIONS,
             "asked": len(stored.asked),
@@ -93,7 +91,7 @@ def _figures(loads: dict[str, list[web.Load]]) -> dict[str, Measurement]:
 
 def _load_in_turn(
     targets: dict[str, str],
-    reads: Callable[[str], web.Load],
+    read: Callable[[str], web.Load],
     paths: Path,
     folder: Path,
     display: Display,
@@ -118,7 +116,7 @@ def _load_in_turn(
         "ordinary": functools.partial(load, targets["cache"], ORDINARY),
         "two": functools.partial(load, targets["two"], ORDINARY),
     }
-    return in_turn(display, {**loads, **ordinary, "reads": reads})
+    return in_turn(display, {**loads, **ordinary, "reads": read})
 
 
 def _redis_facts(server: RedisServer) -> dict[str, Any]:
@@ -126,31 +124,3 @@ def _redis_facts(server: RedisServer) -> dict[str, Any]:
         said: dict[str, Any] = client.info()
         version = said.get("valkey_version", said["redis_version"])
         return {"version": version, "keys": client.dbsize(), "bytes": said["used_memory"]}
-
-
-def _read_in_turn(url: str, uids: list[str], _name: str) -> web.Load:
-    """Reads of random orders by their key, over `READING_CONNECTIONS` that each wait for their answer."""
-    started = time.perf_counter()
-    took = uvloop.run(_read_all(url, uids, started + SECONDS))
-    cuts = statistics.quantiles(took, n=100)
-    elapsed = round((time.perf_counter() - started) * 1e6)
-    return web.Load(len(took), elapsed, round(cuts[49] * 1e6), round(cuts[98] * 1e6), 0, 0)
-
-
-async def _read_all(url: str, uids: list[str], end: float) -> list[float]:
-    """The seconds that each of the reads took."""
-    took: list[float] = []
-    waiting = itertools.cycle(uids)
-
-    async def read() -> None:
-        connection = await connect(url, "bench")
-        try:
-            query = await connection.prepare(QUERIES["order_by_uid"])
-            while (began := time.perf_counter()) < end:
-                await query.fetch(next(waiting))
-                took.append(time.perf_counter() - began)
-        finally:
-            await close(connection)
-
-    await asyncio.gather(*(read() for _ in range(READING_CONNECTIONS)))
-    return took

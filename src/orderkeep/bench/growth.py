@@ -104,8 +104,11 @@ def _make_table(
     return Table(name, url, count, api.event("started")["address"])
 
 
-async def fill(url: str, count: int, display: Display) -> None:
-    """So many orders, then the indexes: in a tenth of the time that both at once would take."""
+async def fill(url: str, count: int, display: Display, text: str | None = None) -> None:
+    """So many orders, then the indexes: in a tenth of the time that both at once would take.
+
+    `text` is what all of them hold, with `{uid}` in the place of their uid.
+    """
     owner, *others = [await connect(url, "bench") for _ in range(CONNECTIONS)]
     try:
         indexes = await owner.fetch(SQL["indexes"])
@@ -113,7 +116,7 @@ async def fill(url: str, count: int, display: Display) -> None:
             await owner.execute(index["drop_it"])
         portions = iter(range(0, count, PORTION))
         display.expect(-(-count // PORTION))
-        text = _text()
+        text = text or _text()
 
         async def portion(connection: Any) -> None:
             for start in portions:

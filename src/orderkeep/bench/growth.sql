@@ -7,7 +7,8 @@ select format('alter table orders drop constraint %I', conname) as drop_it,
 from pg_constraint
 where conrelid = 'orders'::regclass and contype in ('p', 'u')
 union all
-select format('drop index %s', indexrelid::regclass), pg_get_indexdef(indexrelid)
+select format('drop index %s', indexrelid::regclass),
+       replace(pg_get_indexdef(indexrelid), ' ON ONLY ', ' ON ') -- of the partitions, too
 from pg_index
 where indrelid = 'orders'::regclass
   and not exists (select from pg_constraint where conindid = indexrelid and contype in ('p', 'u'));

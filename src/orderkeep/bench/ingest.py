@@ -54,7 +54,7 @@ def measure(orders: int, folder: Path, display: Display) -> Result:
     with databases(folder) as server, KafkaServer(folder / "kafka") as kafka:
         ingest = functools.partial(_ingest, kafka.bootstrap, server, folder)
         clean = fill_topic(kafka, "clean", rows.messages(orders), display)
-        transactions = uvloop.run(_collect(orders))
+        transactions = uvloop.run(rows.collect(orders))
         display.say("COPY and ingest in turn")
         copied, runs = _beside_copy(orders, transactions, server, functools.partial(ingest, [clean]), display)
         del transactions
@@ -242,7 +242,3 @@ def check_counts(who: str, outcomes: Mapping[str, int], expected: Counter[str]) 
     ]
     if wrong:
         raise Fatal(f"the counts do not agree: {who} has {', '.join(wrong)}")
-
-
-async def _collect(orders: int) -> list[rows.Rows]:
-    return [transaction async for transaction in rows.prepared(orders)]

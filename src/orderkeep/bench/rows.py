@@ -55,15 +55,20 @@ def messages(
             yield broken(kind, draw, orders.order() if rejected else draw.pick(latest))
 
 
-async def prepared(count: int) -> AsyncIterator[Rows]:
+async def prepared(count: int, *, seed: int = SEED) -> AsyncIterator[Rows]:
     """So many orders as rows, sorted by uid within a transaction, as ingest sorts them too."""
     waiting: list[Accepted] = []
-    for number, message in enumerate(messages(count)):
+    for number, message in enumerate(messages(count, seed=seed)):
         waiting.append(accept(Message(number % PARTITIONS, number // PARTITIONS, message.payload)))
         if len(waiting) == ROWS_A_TRANSACTION or number + 1 == count:
             waiting.sort(key=lambda accepted: accepted.order_uid)
             yield [chunk async for chunk in order_rows(waiting, source=1)]
             waiting = []
+
+
+async def collect(count: int, *, seed: int = SEED) -> list[Rows]:
+    """The same, all at once."""
+    return [transaction async for transaction in prepared(count, seed=seed)]
 
 
 async def copy(url: str, transactions: Sequence[Rows]) -> float:

@@ -9,7 +9,7 @@ from typing import Final
 
 from rich.console import Console
 
-from orderkeep.bench import get, growth, ingest, latency, memory, nats, rates, restore
+from orderkeep.bench import get, growth, ingest, latency, memory, misses, nats, rates, restore, shapes
 from orderkeep.bench.machine import this_machine
 from orderkeep.bench.results import Report, Result, check_writable, table, write
 from orderkeep.bench.rounds import Display
@@ -20,23 +20,13 @@ WIDTH_IN_A_FILE = 110
 
 Bench = Callable[[int, Path, Display], Result]
 
-BENCHES: Final[dict[str, Bench]] = {
-    "ingest": ingest.measure,
-    "latency": latency.measure,
-    "restore": restore.measure,
-    "get": get.measure,
-    "rates": rates.measure,
-    "memory": memory.measure,
-}
-BY_NAME: Final[dict[str, Bench]] = {"jetstream": nats.measure_jetstream, "stan": nats.measure_stan}
-"""Those that "all" leaves out."""
+NOT_IN_ALL: Final = {"shapes", "jetstream", "stan"}
 
 
 def run(what: str, *, orders: int, stored: int, output: Path | None) -> None:
     """See `orderkeep.bench.run_bench`."""
-    benches = BENCHES | {"growth": functools.partial(growth.measure, stored=stored)}
-    names = list(benches) if what == "all" else [what]
-    benches |= BY_NAME
+    benches = _benches(stored)
+    names = [name for name in benches if name not in NOT_IN_ALL] if what == "all" else [what]
     if unknown := set(names) - set(benches):
         raise ConfigurationError(
             f"there is no bench {unknown.pop()!r}: take one of {', '.join(benches)} or all"
@@ -61,6 +51,22 @@ def run(what: str, *, orders: int, stored: int, output: Path | None) -> None:
             else:
                 console.print("", table(name, report.results[name]), highlight=False)
             write(report, output)
+
+
+def _benches(stored: int) -> dict[str, Bench]:
+    return {
+        "ingest": ingest.measure,
+        "latency": latency.measure,
+        "restore": restore.measure,
+        "get": get.measure,
+        "misses": misses.measure,
+        "rates": rates.measure,
+        "memory": memory.measure,
+        "growth": functools.partial(growth.measure, stored=stored),
+        "shapes": functools.partial(shapes.measure, stored=stored),
+        "jetstream": nats.measure_jetstream,
+        "stan": nats.measure_stan,
+    }
 
 
 def _measure(name: str, bench: Bench, orders: int) -> Result:

@@ -15,8 +15,6 @@ WAITING_READS = 512
 """Different uids that may be asked of the database at a time; beyond it the answer is `Overloaded`."""
 WAITING_ASKERS = 768
 """Requests that may wait for the database at a time, for whatever uids: fewer than the API lets in."""
-QUERIES = 2
-"""Queries at a time: what is asked meanwhile goes with the next one. Other numbers were not measured."""
 UIDS_A_QUERY = 64
 
 
@@ -28,11 +26,17 @@ class Found(NamedTuple):
 class ReadThrough:
     """Orders by uid. There is no memory of what is missing: it may be stored the next moment."""
 
-    def __init__(self, reader: OrderReader, cache: BoundedCache, shared: SharedCache | None = None) -> None:
-        """What `cache` lacks is asked of `shared`, where there is one, and then of `reader`."""
+    def __init__(
+        self, reader: OrderReader, cache: BoundedCache, shared: SharedCache | None = None, queries: int = 2
+    ) -> None:
+        """What `cache` lacks is asked of `shared`, where there is one, and then of `reader`.
+
+        `queries` are sent at a time, each over a connection: what is asked meanwhile goes with the next one.
+        """
         self._reader = reader
         self._cache = cache
         self._shared = shared
+        self._queries = queries
         self._asked: dict[str, asyncio.Future[Found | None]] = {}
         self._waiting: list[str] = []  # asked for, and in no query yet
         self._sent: set[str] = set()  # asked for, and in a query
@@ -81,7 +85,7 @@ class ReadThrough:
                 raise Overloaded("too many orders are being read from the database; try again in a second")
             answer = self._asked[uid] = asyncio.get_running_loop().create_future()
             self._waiting.append(uid)
-            if len(self._querying) < QUERIES:
+            if len(self._querying) < self._queries:
                 query = asyncio.create_task(self._query())
                 self._querying.add(query)
                 query.add_done_callback(self._querying.discard)
