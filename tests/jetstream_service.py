@@ -16,16 +16,16 @@ ACK_WAIT_SECONDS = 2
 
 
 class JetStreamService(Service):
-    """A service over a stream `subject` of its own, which is made here."""
+    """A service over a stream of its own, which is made here; `topic` is its name and its subject."""
 
-    def __init__(self, folder: Path, *, nats: NatsServer, subject: str, **given: Any) -> None:
+    def __init__(self, folder: Path, nats: NatsServer, topic: str, **given: Any) -> None:
         env = {
             "ORDERKEEP_SOURCE": "jetstream",
             "ORDERKEEP_NATS_URL": nats.url,
-            "ORDERKEEP_NATS_STREAM": subject,
-            "ORDERKEEP_NATS_SUBJECT": subject,
+            "ORDERKEEP_NATS_STREAM": topic,
+            "ORDERKEEP_NATS_SUBJECT": topic,
         }
-        super().__init__(folder, brokers="none", topic=subject, env=env, **given)
+        super().__init__(folder, brokers="none", topic=topic, env=env, **given)
         self.nats = nats
         self.make_stream()
 

@@ -15,14 +15,14 @@ DURABLE = "orderkeep"
 
 
 class StanService(Service):
-    """A service over a channel of its own; ingest connects to `port`, if it is another than the server's."""
+    """A service over the channel `topic`; ingest connects to `port`, if it is another than the server's."""
 
     def __init__(
         self,
         folder: Path,
-        *,
         stan: StanServer,
-        channel: str,
+        topic: str,
+        *,
         queue: str = "",
         port: int | None = None,
         **given: Any,
@@ -30,12 +30,12 @@ class StanService(Service):
         env = {
             "ORDERKEEP_SOURCE": "stan",
             "ORDERKEEP_NATS_URL": f"nats://127.0.0.1:{port or stan.port}",
-            "ORDERKEEP_NATS_SUBJECT": channel,
+            "ORDERKEEP_NATS_SUBJECT": topic,
             "ORDERKEEP_STAN_CLUSTER": stan.cluster,
-            "ORDERKEEP_STAN_CLIENT_ID": f"ingest-{channel}",
+            "ORDERKEEP_STAN_CLIENT_ID": f"ingest-{topic}",
             "ORDERKEEP_STAN_QUEUE": queue,
         }
-        super().__init__(folder, brokers="none", topic=channel, env=env, **given)
+        super().__init__(folder, brokers="none", topic=topic, env=env, **given)
         self.stan = stan
 
     def wire(self) -> StanWire:

@@ -53,13 +53,14 @@ def bench(what: str, folder: Path) -> dict[str, Any]:
     running = start(what, folder)
     printed, complaints = running.communicate(timeout=PATIENCE)
     assert running.returncode == 0, complaints
-    assert f"{ORDERS:,} orders" in printed
+    assert f"orders: {ORDERS:,}" in printed
     assert_nothing_left(folder)
     report: dict[str, Any] = json.loads((folder / "bench.json").read_text())
-    assert (report["orders"], report["skipped"], list(report["results"])) == (ORDERS, {}, [what])
+    assert (report["skipped"], list(report["results"])) == ({}, [what])
     told = {"cores", "cpu", "memory_bytes", "load", "python", "postgresql", "kafka", "librdkafka"}
     assert told <= set(report["machine"])
     result: dict[str, Any] = report["results"][what]
+    assert result["facts"].pop("orders") == ORDERS
     assert_consistent(result["measurements"])
     return result
 

@@ -1,10 +1,8 @@
-"""The service on NATS Streaming, with every neighbour failing in its turn: each message has one outcome."""
+"""What only NATS Streaming does to the service: each message has one outcome."""
 
 import shutil
 import signal
-import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,13 +10,12 @@ import pytest
 from orderkeep.embedded import StanServer
 from orderkeep.publish.broken import BREAKAGES
 from tests.chaos.proxy import Proxy
-from tests.conftest import INGEST, Database, drop_database, make_database, start_or_skip
+from tests.conftest import Database, start_or_skip
 from tests.orders import order
-from tests.pair import Pair
 from tests.service import wait_until
 from tests.stan_service import StanService
 
-from .load import Load, prove, read_back, status, stored, wait_for_commits
+from .load import Load, prove, read_back, wait_for_commits
 
 pytestmark = pytest.mark.timeout(150)
 
@@ -26,22 +23,7 @@ pytestmark = pytest.mark.timeout(150)
 @pytest.fixture
 def service(stan: StanServer, subject: str, database: Database, tmp_path: Path) -> Iterator[StanService]:
     made = StanService(
-        tmp_path, stan=stan, channel=subject, database_url=database.ingest_url, read_url=database.reader_url
-    )
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def shared(stan: StanServer, subject: str, database: Database, tmp_path: Path) -> Iterator[StanService]:
-    """Whose ingest processes share the work."""
-    made = StanService(
-        tmp_path,
-        stan=stan,
-        channel=subject,
-        queue="workers",
-        database_url=database.ingest_url,
-        read_url=database.reader_url,
+        tmp_path, stan, subject, database_url=database.ingest_url, read_url=database.reader_url
     )
     yield made
     made.stop()
@@ -59,55 +41,10 @@ def mortal(servers_folder: Path) -> Iterator[StanServer]:
 @pytest.fixture
 def on_mortal(mortal: StanServer, subject: str, database: Database, tmp_path: Path) -> Iterator[StanService]:
     made = StanService(
-        tmp_path, stan=mortal, channel=subject, database_url=database.ingest_url, read_url=database.reader_url
+        tmp_path, mortal, subject, database_url=database.ingest_url, read_url=database.reader_url
     )
     yield made
     made.stop()
-
-
-@pytest.fixture(scope="module")
-def pair(servers_folder: Path) -> Iterator[Pair]:
-    pair = Pair(servers_folder, "stan")
-    yield pair
-    pair.stop()
-
-
-def prove_at_least_once(service: StanService, *loads: Load) -> None:
-    """As `prove`, where the server may have a message twice: the publisher did not hear of the first."""
-    service.wait_until_acknowledged()
-    report = service.audit()
-    assert (report["exit_code"], report["missing"], report["extra"]) == (0, 0, 0), report
-    assert report["messages"] >= sum(load.delivered for load in loads)
-    assert report["stored"] == sum(load.expected["stored"] for load in loads)
-    assert report["rejected"] >= sum(load.expected["rejected"] for load in loads)
-
-
-def test_ingest_killed(service: StanService) -> None:
-    """Killed again and again under load, ingest goes on where it was: each message has one outcome."""
-    service.start()
-    with Load(service) as load:
-        for _ in range(3):
-            wait_for_commits(service.ingest)
-            service.ingest.kill()
-            load.wait_for_more()
-            service.start_ingest()
-        wait_for_commits(service.ingest)
-    prove(service, load)
-    read_back(service, load)
-
-
-def test_orderly_stop(service: StanService) -> None:
-    """Asked to stop under load, ingest ends with 0, and the next one finds nothing that it had stored."""
-    with Load(service) as load:
-        for _ in range(2):
-            service.start_ingest()
-            wait_for_commits(service.ingest)
-            assert status(service.ingest)["outcomes"].get("redelivered", 0) == 0
-            assert service.ingest.stop() == 0
-            assert service.ingest.events("stopped")[0]["finished"] is True
-    service.start_ingest()
-    prove(service, load)
-    assert status(service.ingest)["outcomes"].get("redelivered", 0) == 0
 
 
 def test_poison(service: StanService) -> None:
@@ -130,41 +67,6 @@ def test_poison(service: StanService) -> None:
     read_back(service, load)
 
 
-def test_shared(shared: StanService) -> None:
-    """Two processes share the work; one is killed, and the other is stopped: nothing is left undone."""
-    shared.start()
-    other = shared.another_ingest("other")
-    with Load(shared, rate=1_000) as load:
-        other.start()
-        wait_for_commits(shared.ingest)
-        wait_for_commits(other)
-        other.kill()
-        load.wait_for_more(500)
-        other.start()
-        wait_for_commits(other)
-        assert shared.ingest.stop() == 0
-        load.wait_for_more(500)
-        shared.start_ingest()
-        wait_for_commits(shared.ingest)
-    prove(shared, load)
-    read_back(shared, load)
-
-
-def test_shared_and_frozen(shared: StanService) -> None:
-    """A frozen process loses its messages to another, and adds nothing when it goes on."""
-    shared.start()
-    other = shared.another_ingest("other")
-    other.start()
-    with Load(shared) as load:
-        wait_for_commits(shared.ingest)
-        wait_for_commits(other)
-        other.send_signal(signal.SIGSTOP)
-        load.wait_for_more(1_000)
-        other.send_signal(signal.SIGCONT)
-        wait_for_commits(other)
-    prove(shared, load)
-
-
 def test_second_process(service: StanService) -> None:
     """A second process with our client id takes over when we are frozen, and when we wake up, we end with a
     word on what to do."""
@@ -180,43 +82,6 @@ def test_second_process(service: StanService) -> None:
         assert "ORDERKEEP_STAN_QUEUE" in service.ingest.output()
         wait_for_commits(other)
     prove(service, load)
-
-
-@pytest.mark.parametrize("fault", ["stopped", "killed", "frozen"])
-def test_server_away(fault: str, mortal: StanServer, on_mortal: StanService) -> None:
-    """Stopped, killed or frozen under load, the server is waited for, and nothing is lost on either side."""
-    service = on_mortal
-    service.start()
-    pid = service.ingest.pid
-    with Load(service) as load:
-        wait_for_commits(service.ingest)
-        if fault == "frozen":
-            mortal.pause()
-            time.sleep(3)  # the fault itself, not a wait for anything
-            mortal.resume()
-        else:
-            mortal.kill() if fault == "killed" else mortal.stop()
-            service.ingest.wait_for("broker_unavailable")
-            mortal.start()
-        wait_for_commits(service.ingest)
-    prove_at_least_once(service, load)
-    read_back(service, load)
-    assert service.ingest.pid == pid
-
-
-def test_stopped_while_the_server_is_away(mortal: StanServer, on_mortal: StanService) -> None:
-    """Asked to stop without a server, ingest ends with 0; what comes again is not added again."""
-    service = on_mortal
-    service.start_ingest()
-    with Load(service) as load:
-        wait_for_commits(service.ingest)
-        mortal.kill()
-        service.ingest.wait_for("broker_unavailable")
-        assert service.ingest.stop() == 0
-        mortal.start()
-        service.start_ingest()
-        wait_for_commits(service.ingest)
-    prove_at_least_once(service, load)
 
 
 def test_store_made_again(mortal: StanServer, on_mortal: StanService) -> None:
@@ -243,8 +108,8 @@ def test_connections_cut(stan: StanServer, subject: str, database: Database, tmp
     url = database.ingest_url.replace(f":{database.server.port}/", f":{to_database.port}/")
     service = StanService(
         tmp_path,
-        stan=stan,
-        channel=subject,
+        stan,
+        subject,
         port=to_stan.port,
         database_url=url,
         read_url=database.reader_url,
@@ -264,53 +129,3 @@ def test_connections_cut(stan: StanServer, subject: str, database: Database, tmp
         service.stop()
         to_stan.close()
         to_database.close()
-
-
-def test_database_went_back(pair: Pair, stan: StanServer, subject: str, tmp_path: Path) -> None:
-    """A database that is put back to a backup gets again what it lacks, acknowledged as it may be; and so
-    does a new primary without what another process of the queue had confirmed, which is dead since."""
-    database = make_database(pair.primary)
-    pair.wait_until_caught_up()
-    url = pair.url(INGEST, database.name)
-    service = StanService(
-        tmp_path, stan=stan, channel=subject, queue="workers", database_url=url, read_url=url
-    )
-    service.start()
-    try:
-        with Load(service) as load:
-            wait_for_commits(service.ingest)
-            pair.primary.back_up()
-            wait_for_commits(service.ingest, 200)
-            pair.standby.kill()
-            pair.diverged = True
-            pair.primary.restore_backup()
-            pair.primary.start()
-            service.ingest.wait_for("database_went_back")
-            load.wait_for_more()
-        prove(service, load)
-        pair.make_whole()
-
-        other = service.another_ingest("other")
-        other.start()
-        with Load(service, seed=2) as more:
-            wait_for_commits(service.ingest)
-            wait_for_commits(other)
-            pair.standby.kill()
-            before = stored(other)
-            wait_until(lambda: stored(other) > before + 100, "the other confirms what only this primary has")
-            other.kill()
-            pair.primary.kill()
-            pair.standby.start()
-            pair.promote()
-            wait_until(
-                lambda: len(service.ingest.events("database_went_back")) >= 2, "the failover is noticed"
-            )
-            other.start()
-            more.wait_for_more()
-        prove(service, load, more)
-        read_back(service, more)
-    finally:
-        service.stop()
-        pair.make_whole()
-        with suppress(Exception):
-            drop_database(Database(pair.primary, database.name))

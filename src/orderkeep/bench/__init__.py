@@ -25,8 +25,8 @@ BenchName = Literal[
 ]
 
 
-def run_bench(what: str, *, orders: int, stored: int, output: Path | None) -> None:
-    """Measure `what`, one of the benches by its name or "all", with so many orders.
+def run_bench(what: str, *, orders: int | None, stored: int, output: Path | None) -> None:
+    """Measure `what`, one of the benches by its name or "all", with so many orders, or as many as it takes.
 
     For "growth" a table of `stored` orders is made beside one of `orders`; for "shapes" one of each shape.
 

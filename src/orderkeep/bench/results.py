@@ -35,7 +35,6 @@ class Report(Struct):
     """Everything of one run. `skipped` gives the reason, by bench."""
 
     machine: Machine
-    orders: int
     results: dict[str, Result]
     skipped: dict[str, str]
 

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import NamedTuple
 
 from rich.console import Console
 
@@ -18,27 +18,32 @@ from orderkeep.errors import ConfigurationError, ServerUnavailable
 
 WIDTH_IN_A_FILE = 110
 
-Bench = Callable[[int, Path, Display], Result]
 
-NOT_IN_ALL: Final = {"shapes", "jetstream", "stan"}
+class Bench(NamedTuple):
+    """`orders`: on how many it works, where nobody says."""
+
+    measure: Callable[[int, Path, Display], Result]
+    orders: int
+    in_all: bool = True
 
 
-def run(what: str, *, orders: int, stored: int, output: Path | None) -> None:
+def run(what: str, *, orders: int | None, stored: int, output: Path | None) -> None:
     """See `orderkeep.bench.run_bench`."""
     benches = _benches(stored)
-    names = [name for name in benches if name not in NOT_IN_ALL] if what == "all" else [what]
+    names = [name for name, bench in benches.items() if bench.in_all] if what == "all" else [what]
     if unknown := set(names) - set(benches):
         raise ConfigurationError(
             f"there is no bench {unknown.pop()!r}: take one of {', '.join(benches)} or all"
         )
-    if min(orders, stored) < 1:
-        raise ConfigurationError(f"--orders is {orders} and --stored {stored}: give 1 or more of each")
+    for option, count in {"--orders": orders, "--stored": stored}.items():
+        if count is not None and count < 1:
+            raise ConfigurationError(f"{option} is {count}: give 1 or more")
     check_writable(output)
     console = Console()
     if not console.is_terminal:
         console.width = WIDTH_IN_A_FILE
-    report = Report(this_machine(), orders, {}, {})
-    console.print(*report.machine.lines(), f"{orders:,} orders", sep="\n", highlight=False)
+    report = Report(this_machine(), {}, {})
+    console.print(*report.machine.lines(), sep="\n", highlight=False)
     with _interrupted_by_sigterm():
         for name in names:
             try:
@@ -55,23 +60,25 @@ def run(what: str, *, orders: int, stored: int, output: Path | None) -> None:
 
 def _benches(stored: int) -> dict[str, Bench]:
     return {
-        "ingest": ingest.measure,
-        "latency": latency.measure,
-        "restore": restore.measure,
-        "get": get.measure,
-        "misses": misses.measure,
-        "rates": rates.measure,
-        "memory": memory.measure,
-        "growth": functools.partial(growth.measure, stored=stored),
-        "shapes": functools.partial(shapes.measure, stored=stored),
-        "jetstream": nats.measure_jetstream,
-        "stan": nats.measure_stan,
+        "ingest": Bench(ingest.measure, 300_000),
+        "latency": Bench(latency.measure, 10_000),
+        "restore": Bench(restore.measure, 100_000),
+        "get": Bench(get.measure, 20_000),
+        "misses": Bench(misses.measure, 100_000),
+        "rates": Bench(rates.measure, 20_000),
+        "memory": Bench(memory.measure, 100_000),
+        "growth": Bench(functools.partial(growth.measure, stored=stored), 100_000),
+        "shapes": Bench(functools.partial(shapes.measure, stored=stored), 100_000, in_all=False),
+        "jetstream": Bench(nats.measure_jetstream, 200_000, in_all=False),
+        "stan": Bench(nats.measure_stan, 200_000, in_all=False),
     }
 
 
-def _measure(name: str, bench: Bench, orders: int) -> Result:
+def _measure(name: str, bench: Bench, orders: int | None) -> Result:
     with Display(name) as display, temporary_folder() as folder:
-        return bench(orders, folder, display)
+        count = orders or bench.orders
+        result = bench.measure(count, folder, display)
+    return Result(result.measurements, {"orders": count, **result.facts})
 
 
 @contextmanager
