@@ -44,7 +44,11 @@ class Settings(BaseSettings):
     )
     database_read_url: str = Field("", description="PostgreSQL, for the API's reads. Default: DATABASE_URL.")
     database_pool: int = Field(
-        8, ge=1, le=1000, description="Connections of one API process, made when they are needed."
+        2,
+        ge=1,
+        le=1000,
+        description="Connections over which one API process reads orders that are not in memory, up to 64 in "
+        "a query. Made when they are needed.",
     )
     database_writers: int = Field(
         2, ge=1, le=16, description="Batches that one ingest process writes side by side, a connection each."

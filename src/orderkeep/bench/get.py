@@ -21,7 +21,8 @@ from orderkeep.embedded import RedisServer
 from orderkeep.errors import Fatal
 from orderkeep.settings import Settings
 
-SECONDS = 5
+ROUNDS = 5
+SECONDS = 3
 WARM_UP_SECONDS = 1
 READING_CONNECTIONS: int = Settings.model_fields["database_pool"].default
 """To PostgreSQL, for the bare reads: as many as `orderkeep api` reads orders over."""
@@ -116,7 +117,7 @@ def _load_in_turn(
         "ordinary": functools.partial(load, targets["cache"], ORDINARY),
         "two": functools.partial(load, targets["two"], ORDINARY),
     }
-    return in_turn(display, {**loads, **ordinary, "reads": read})
+    return in_turn(display, {**loads, **ordinary, "reads": read}, ROUNDS)
 
 
 def _redis_facts(server: RedisServer) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 -- name: indexes
 -- Constraints first: an index that belongs to one goes with it.
 select format('alter table orders drop constraint %I', conname) as drop_it,
-       format('alter table orders add constraint %I %s', conname, pg_get_constraintdef(oid)) as make_it
+       format('alter table orders add constraint %I %s', conname, pg_get_constraintdef(pg_constraint.oid))
+           || coalesce(' with (' || array_to_string(reloptions, ', ') || ')', '') as make_it
 from pg_constraint
+join pg_class on pg_class.oid = conindid
 where conrelid = 'orders'::regclass and contype in ('p', 'u')
 union all
 select format('drop index %s', indexrelid::regclass),

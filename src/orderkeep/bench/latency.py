@@ -29,7 +29,8 @@ SECONDS = 8.0
 """Of a round, at most."""
 ORDERS_A_SECOND = 1_000
 """With few orders a round is shorter."""
-WARM_UP_SECONDS = 2.0
+WARM_UP_SECONDS = 6.0
+"""At the highest of the rates: Java compiles what it finds to be used often."""
 PATIENCE_SECONDS = 10.0
 LOOK_SECONDS = 0.001
 LEAST_SAMPLES = 20
@@ -52,7 +53,7 @@ def measure(orders: int, folder: Path, display: Display) -> Result:
         stream = iter(OrderGenerator(rows.SEED).order, None)
         sample = functools.partial(_sample, kafka.bootstrap, client, stream)
         display.say("warming up")
-        sample(RATES[0], WARM_UP_SECONDS)
+        sample(RATES[-1], WARM_UP_SECONDS)
 
         def run(rate: int, _name: str) -> list[float]:
             taken = sample(rate, seconds)

@@ -1,8 +1,5 @@
 """What a large table costs those who write to it, by the shape of its key and of its other indexes."""
 
-import functools
-from collections.abc import Iterator
-from contextlib import ExitStack
 from importlib.resources import files
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -11,7 +8,7 @@ import uvloop
 
 from orderkeep.bench import growth, rows
 from orderkeep.bench.results import Measurements, Result
-from orderkeep.bench.rounds import ROUNDS, Display, in_turn
+from orderkeep.bench.rounds import ROUNDS, Display
 from orderkeep.bench.servers import Databases, databases, value
 from orderkeep.storage.postgres_connection import close, connect
 from orderkeep.storage.queries import load
@@ -38,21 +35,24 @@ class Copied(NamedTuple):
 
 
 def measure(orders: int, folder: Path, display: Display, *, stored: int) -> Result:
-    """COPY `orders` over two connections into a table of `stored` orders, of each shape in turn."""
-    with ExitStack() as stack:
-        display.say("starting PostgreSQL")
-        server = stack.enter_context(databases(folder))
-        urls = {}
+    """COPY `orders` a round over two connections into a table of `stored` orders, of one shape after another.
+
+    Not in turn: the memory is for the indexes of one large table, and a round before the first fills it.
+    """
+    with databases(folder) as server:
+        display.say("making the orders of all rounds")
+        rounds = [uvloop.run(rows.collect(orders, seed=rows.SEED + n)) for n in range(ROUNDS + 1)]
+        display.expect(len(SHAPES))
+        copies: dict[str, list[Copied]] = {}
+        index_bytes: dict[str, int] = {}
         for shape in SHAPES:
-            display.say(f"loading {stored:,} orders, {shape}")
-            urls[shape] = stack.enter_context(server.fresh(shape))
-            uvloop.run(_make(urls[shape], shape, stored, display))
-        transactions = [uvloop.run(rows.collect(orders, seed=rows.SEED + n)) for n in range(ROUNDS)]
-        copies = in_turn(
-            display,
-            {shape: functools.partial(_copy, server, url, iter(transactions)) for shape, url in urls.items()},
-        )
-        index_bytes = {shape: value(url, SQL["index_bytes"]) for shape, url in urls.items()}
+            display.say(f"{shape}, loading {stored:,} orders")
+            with server.fresh(shape) as url:
+                uvloop.run(_make(url, shape, stored, display))
+                display.say(f"{shape}, adding to them")
+                copies[shape] = [_copy(server, url, transactions) for transactions in rounds][1:]
+                index_bytes[shape] = value(url, SQL["index_bytes"])
+            display.done()
         facts = {"stored": stored, "postgresql": server.facts()}
     found = Measurements()
     for shape, what in SHAPES.items():
@@ -75,9 +75,8 @@ async def _make(url: str, shape: str, stored: int, display: Display) -> None:
     await growth.fill(url, stored, display, text=PAYLOAD)
 
 
-def _copy(server: Databases, url: str, rounds: Iterator[list[rows.Rows]], _name: str) -> Copied:
-    """Each round other orders, right after a checkpoint."""
-    transactions = next(rounds)
+def _copy(server: Databases, url: str, transactions: list[rows.Rows]) -> Copied:
+    """Right after a checkpoint."""
     server.settle()
     before = value(url, SQL["wal_bytes"])
     seconds = uvloop.run(rows.copy(url, transactions))
