@@ -5,7 +5,6 @@ flags of the command. `.env.example`, `docs/settings.md` and `orderkeep config` 
 """
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -333,24 +332,3 @@ def environment(settings: Settings) -> dict[str, str]:
         # An empty one is not given: ours may be in the environment that the child inherits.
         **{variable(name) + SUFFIX: files.get(variable(name), "") for name in SECRETS},
     }
-
-
-def masked(settings: Settings) -> dict[str, Any]:
-    """The settings as they are in force, passwords and credentials replaced by `***`."""
-    values = settings.model_dump()
-    for name, value in values.items():
-        if isinstance(value, str) and "://" in value:
-            values[name] = mask_url(value)
-    # A user without a password is a token.
-    values["nats_url"] = re.sub(r"(://).*@", r"\1***@", settings.nats_url)
-    values["kafka_options"] = {
-        name: "***" if re.search("password|secret|key|token|jaas", name) else value
-        for name, value in settings.kafka_options.items()
-    }
-    return values
-
-
-def mask_url(url: str) -> str:
-    """The URL without its password; greedy, since a password may hold an `@` or a `/` that nobody escaped."""
-    url = re.sub(r"(://[^:/@]*:).*@", r"\1***@", url)
-    return re.sub(r"(password=)[^&]*", r"\1***", url)

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from orderkeep.secret_files import SUFFIX
-from orderkeep.settings import SECRETS, Settings, masked, variable
+from orderkeep.settings import SECRETS, Settings, variable
+from orderkeep.settings_masked import masked
 
 Form = Literal["table", "json", "env", "markdown"]
 

@@ -8,8 +8,9 @@ import pytest
 
 from orderkeep.errors import ConfigurationError
 from orderkeep.secret_files import SUFFIX
-from orderkeep.settings import SECRETS, environment, masked, variable
+from orderkeep.settings import SECRETS, environment, variable
 from orderkeep.settings_load import load
+from orderkeep.settings_masked import masked
 from orderkeep.settings_pages import show
 
 URL = "postgresql://user:s3cret@host/database"

@@ -8,8 +8,9 @@ import structlog.testing
 
 from orderkeep import invocation
 from orderkeep.errors import ConfigurationError
-from orderkeep.settings import Settings, mask_url, masked, variable
+from orderkeep.settings import Settings, variable
 from orderkeep.settings_load import load, old_names_in_use
+from orderkeep.settings_masked import mask_url, masked
 from orderkeep.settings_names import RENAMED
 
 DEFAULTS = {

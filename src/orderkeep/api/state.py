@@ -24,7 +24,8 @@ from orderkeep.api.fast_lane import FastLane
 from orderkeep.api.health import ApiHealth, ApiStatus
 from orderkeep.cache.read_through import ReadThrough
 from orderkeep.observe.ingest import IngestStatus
-from orderkeep.settings import Settings, masked, variable
+from orderkeep.settings import Settings, variable
+from orderkeep.settings_masked import masked
 
 INGEST_SECONDS: Final = 2.0
 _LONGEST_STATUS = 1_000_000

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from orderkeep.errors import OrderkeepError
-from orderkeep.settings import Settings, mask_url
+from orderkeep.settings import Settings
+from orderkeep.settings_masked import mask_url
 
 from .check import Check, Sight, Verdict
 from .checks import CHECKS
