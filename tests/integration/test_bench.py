@@ -18,6 +18,7 @@ import uvloop
 from orderkeep.bench import growth, run_bench, web
 from orderkeep.bench.rounds import Display
 from orderkeep.bench.rows import messages
+from orderkeep.bench.shapes import SHAPES
 from orderkeep.errors import ConfigurationError
 from orderkeep.order import decode
 from tests.conftest import Database
@@ -35,9 +36,9 @@ def folder() -> Iterator[Path]:
         yield Path(path)
 
 
-def start(what: str, folder: Path) -> "subprocess.Popen[str]":
+def start(what: str, folder: Path, *more: str) -> "subprocess.Popen[str]":
     """`orderkeep bench` of a few orders, under a setting of a developer that must not reach ingest."""
-    command = [sys.executable, "-m", "orderkeep", "bench", what, "--orders", str(ORDERS)]
+    command = [sys.executable, "-m", "orderkeep", "bench", what, "--orders", str(ORDERS), *more]
     return subprocess.Popen(
         [*command, "--output", str(folder / "bench.json")],
         cwd=folder,
@@ -48,9 +49,9 @@ def start(what: str, folder: Path) -> "subprocess.Popen[str]":
     )
 
 
-def bench(what: str, folder: Path) -> dict[str, Any]:
+def bench(what: str, folder: Path, *more: str) -> dict[str, Any]:
     """Run it to its end: what it found."""
-    running = start(what, folder)
+    running = start(what, folder, *more)
     printed, complaints = running.communicate(timeout=PATIENCE)
     assert running.returncode == 0, complaints
     assert f"orders: {ORDERS:,}" in printed
@@ -153,6 +154,18 @@ def test_large_table(database: Database) -> None:
     rows = database.fetch("select order_uid, payload from orders where order_uid = any($1)", ends)
     assert {row["order_uid"] for row in rows} == set(ends)
     assert {decode(row["payload"].encode()).order_uid for row in rows} == set(ends)
+
+
+def test_shapes(folder: Path) -> None:
+    """Every shape of the table takes the same orders, and has the indexes that it says."""
+    result = bench("shapes", folder, "--stored", str(ORDERS))
+
+    measurements = result["measurements"]
+    assert {len(measurements[shape]["rounds"]) for shape in SHAPES} == {3}
+    size = {shape: measurements[f"{shape}_indexes"]["median"] for shape in SHAPES}
+    assert size["key_alone"] < size["no_search"] < size["brin"] < size["as_it_is"] < size["partitions"]
+    assert size["as_it_is"] < size["room_in_the_key"]
+    assert result["facts"]["stored"] == ORDERS
 
 
 def test_memory(folder: Path) -> None:

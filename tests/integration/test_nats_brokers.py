@@ -4,9 +4,9 @@ has one outcome."""
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 
@@ -59,9 +59,10 @@ def kind(request: pytest.FixtureRequest) -> Kind:
 
 
 @pytest.fixture
-def server(request: pytest.FixtureRequest, kind: Kind) -> Any:
+def server(request: pytest.FixtureRequest, kind: Kind) -> AnyServer:
     """The server of all tests."""
-    return request.getfixturevalue("nats" if kind.server is NatsServer else "stan")
+    found: AnyServer = request.getfixturevalue("nats" if kind.server is NatsServer else "stan")
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -81,35 +82,35 @@ def pair(servers_folder: Path) -> Iterator[Pair]:
 
 
 @pytest.fixture
-def service(
-    kind: Kind, server: Any, subject: str, database: Database, tmp_path: Path
-) -> Iterator[NatsService]:
-    made = kind.service(tmp_path, server, subject, **urls(database))
-    yield made
-    made.stop()
+def make(
+    kind: Kind, subject: str, database: Database, tmp_path: Path
+) -> Iterator[Callable[..., NatsService]]:
+    """Makes the service of a test on a server."""
+    with ExitStack() as cleanup:
+
+        def make(server: AnyServer, **given: str) -> NatsService:
+            urls = {"database_url": database.ingest_url, "read_url": database.reader_url}
+            made = kind.service(tmp_path, server, subject, **urls, **given)
+            cleanup.callback(made.stop)
+            return made
+
+        yield make
 
 
 @pytest.fixture
-def shared(
-    kind: Kind, server: Any, subject: str, database: Database, tmp_path: Path
-) -> Iterator[NatsService]:
+def service(make: Callable[..., NatsService], server: AnyServer) -> NatsService:
+    return make(server)
+
+
+@pytest.fixture
+def shared(make: Callable[..., NatsService], kind: Kind, server: AnyServer) -> NatsService:
     """Whose ingest processes share the work."""
-    made = kind.service(tmp_path, server, subject, **kind.shared, **urls(database))
-    yield made
-    made.stop()
+    return make(server, **kind.shared)
 
 
 @pytest.fixture
-def on_mortal(
-    kind: Kind, mortal: AnyServer, subject: str, database: Database, tmp_path: Path
-) -> Iterator[NatsService]:
-    made = kind.service(tmp_path, mortal, subject, **urls(database))
-    yield made
-    made.stop()
-
-
-def urls(database: Database) -> dict[str, Any]:
-    return {"database_url": database.ingest_url, "read_url": database.reader_url}
+def on_mortal(make: Callable[..., NatsService], mortal: AnyServer) -> NatsService:
+    return make(mortal)
 
 
 def test_ingest_killed(service: NatsService) -> None:
@@ -212,7 +213,7 @@ def test_stopped_while_the_server_is_away(kind: Kind, mortal: AnyServer, on_mort
     kind.prove_after_outage(service, load)
 
 
-def test_database_went_back(kind: Kind, pair: Pair, server: Any, subject: str, tmp_path: Path) -> None:
+def test_database_went_back(kind: Kind, pair: Pair, server: AnyServer, subject: str, tmp_path: Path) -> None:
     """A database that is put back to a backup gets again what it lacks, acknowledged as it may be; and so
     does a new primary without what another process had confirmed, which is dead since."""
     database = make_database(pair.primary)
