@@ -168,9 +168,7 @@ def _wrk(
 
     def run(name: str) -> float:
         load = web.load(f"wrk_{name}", table.api, paths, SECONDS, folder, connections=connections)
-        if load.lost + load.refused:
-            raise Fatal(f"{name}: {load.lost + load.refused:,} of {load.requests:,} requests had no answer")
-        return load.rate
+        return web.all_answered(name, load).rate
 
     return run
 

@@ -1,15 +1,15 @@
 """How fast orders are read that are in no cache, by the size of the API's pool: beside bare reads by key."""
 
 import functools
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 from orderkeep.bench import web
 from orderkeep.bench.point_reads import point_reads
-from orderkeep.bench.results import Measurements, Result
+from orderkeep.bench.results import Measurement, Measurements, Result
 from orderkeep.bench.rounds import Display, in_turn
 from orderkeep.bench.serving import Stored
-from orderkeep.errors import Fatal
 
 SIZES = (1, 2, 3, 4, 8, 16)
 """Connections to PostgreSQL (ORDERKEEP_DATABASE_POOL), and as many for the bare reads."""
@@ -25,43 +25,36 @@ def measure(orders: int, folder: Path, display: Display) -> Result:
     web.require("wrk")
     with ExitStack() as stack:
         stored = Stored(stack, orders, folder, display)
-        uids = list(stored.asked)
-        targets = {
-            size: stored.serve(f"pool_{size}", CACHE_MAX_BYTES="0", DATABASE_POOL=str(size)) for size in SIZES
-        }
-        for size, url in targets.items():
-            display.say(f"warming up a pool of {size}")
-            web.load(f"warm_{size}", url, stored.paths, WARM_UP_SECONDS, folder)
-
-        def read(size: int, _name: str) -> web.Load:
-            return point_reads(stored.url, uids, size, SECONDS)
-
-        def ask(size: int, askers: int, name: str) -> web.Load:
-            load = web.load(name, targets[size], stored.paths, SECONDS, folder, connections=askers)
-            if load.lost + load.refused:
-                raise Fatal(
-                    f"{name}: {load.lost + load.refused:,} of {load.requests:,} requests had no answer"
-                )
-            return load
-
-        runs = {}
+        runs: dict[str, Callable[[str], web.Load]] = {}
         for size in SIZES:
-            runs[f"reads_{size}"] = functools.partial(read, size)
+            display.say(f"warming up a pool of {size}")
+            url = stored.serve(f"pool_{size}", CACHE_MAX_BYTES="0", DATABASE_POOL=str(size))
+            web.load(f"warm_{size}", url, stored.paths, WARM_UP_SECONDS, folder)
+            runs[f"reads_{size}"] = functools.partial(_read, stored, size)
             for askers in ASKERS:
-                runs[f"get_{size}_{askers}"] = functools.partial(ask, size, askers)
+                runs[f"get_{size}_{askers}"] = functools.partial(_ask, stored, url, askers, folder)
         loads = in_turn(display, runs)
-        facts = {"asked": len(uids), **web.versions("wrk"), "postgresql": stored.server.facts()}
+        facts = {"asked": len(stored.asked), **web.versions("wrk"), "postgresql": stored.server.facts()}
+    return Result(_figures(loads), facts)
+
+
+def _read(stored: Stored, size: int, _name: str) -> web.Load:
+    return point_reads(stored.url, list(stored.asked), size, SECONDS)
+
+
+def _ask(stored: Stored, url: str, askers: int, folder: Path, name: str) -> web.Load:
+    return web.all_answered(name, web.load(name, url, stored.paths, SECONDS, folder, connections=askers))
+
+
+def _figures(loads: dict[str, list[web.Load]]) -> dict[str, Measurement]:
     found = Measurements()
     for size in SIZES:
         limit = f"reads_{size}"
         found.add(limit, f"bare reads, {size} connections", "reads/s", [each.rate for each in loads[limit]])
         for askers in ASKERS:
-            name = f"get_{size}_{askers}"
-            what = f"{askers} clients, a pool of {size}"
-            found.add(name, what, "requests/s", [each.rate for each in loads[name]], limit=limit)
-            for percentile, took in (
-                ("p50", [each.p50_us for each in loads[name]]),
-                ("p99", [each.p99_us for each in loads[name]]),
-            ):
-                found.add(f"{name}_{percentile}", f"{what}, {percentile}", "ms", [us / 1000 for us in took])
-    return Result(found.by_name, facts)
+            name, what = f"get_{size}_{askers}", f"{askers} clients, a pool of {size}"
+            done = loads[name]
+            found.add(name, what, "requests/s", [each.rate for each in done], limit=limit)
+            found.add(f"{name}_p50", f"{what}, p50", "ms", [each.p50_us / 1000 for each in done])
+            found.add(f"{name}_p99", f"{what}, p99", "ms", [each.p99_us / 1000 for each in done])
+    return found.by_name

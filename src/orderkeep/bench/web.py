@@ -121,6 +121,13 @@ def load(
         raise Fatal(f"wrk failed: {program.last_words()}") from None
 
 
+def all_answered(name: str, load: Load) -> Load:
+    """The load. Raises `Fatal` when a request of it had no answer, or was refused."""
+    if unanswered := load.lost + load.refused:
+        raise Fatal(f"{name}: {unanswered:,} of {load.requests:,} requests had no answer")
+    return load
+
+
 def load_evenly(name: str, url: str, paths: Path, rate: int, seconds: int, folder: Path) -> list[float]:
     """Ask for the paths of a file at an even rate, over kept connections of one thread.
 
