@@ -38,7 +38,9 @@ class Broker(Protocol):
 
     partitions: int
     first: int
-    contents: dict[str, Content]
+
+    @property
+    def contents(self) -> dict[str, Content]: ...
 
     def publish(
         self,

@@ -59,7 +59,7 @@ async def test_beside_a_broker(any_writer: OrderWriter, reader: OrderReader, sto
 
 async def test_followed(writer: OrderWriter, reader: OrderReader) -> None:
     """Whoever follows hears of what is stored, and of nothing else."""
-    async with aclosing(reader.follow()) as follower:  # type: ignore[type-var]  # it is a generator
+    async with aclosing(reader.follow()) as follower:
         assert await anext(follower) == []
         await writer.add(HTTP, posted(order("a")))
         await writer.add(HTTP, posted(order("a"), other("a")))

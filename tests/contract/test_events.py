@@ -7,13 +7,13 @@ import pytest
 
 from orderkeep.ingest.intake import HTTP
 from orderkeep.ingest.prepare import accept
-from orderkeep.storage.events import EventPlace, EventReader, StoredEvent
+from orderkeep.storage.events import EventKind, EventPlace, EventReader, StoredEvent
 from orderkeep.storage.rejects import RejectFilter
 from orderkeep.storage.store import Message, OrderReader, OrderWriter
 from tests.contract.stores import Stores
 from tests.orders import SOURCE, batch, message, order, orders_batch
 
-BOTH = ("stored", "rejected")
+BOTH: tuple[EventKind, ...] = ("stored", "rejected")
 BEGINNING = EventPlace(datetime(2000, 1, 1, tzinfo=UTC))
 
 

@@ -4,7 +4,10 @@ import asyncio
 
 import pytest
 from confluent_kafka import Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewPartitions
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # it is re-exported without saying so
+    AdminClient,
+    NewPartitions,
+)
 
 from orderkeep.embedded import KafkaServer
 from orderkeep.errors import ConfigurationError, Fatal, OffsetGone, ServerUnavailable

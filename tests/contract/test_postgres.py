@@ -106,12 +106,12 @@ async def test_terminated_follower(
     writer: PostgresWriter, reader: PostgresReader, database: Database
 ) -> None:
     """Who follows hears of a connection that is lost, and can follow again."""
-    async with aclosing(reader.follow()) as follower:  # type: ignore[type-var]  # it is a generator
+    async with aclosing(reader.follow()) as follower:
         assert await anext(follower) == []
         terminate(database)
         with pytest.raises(Transient):
             await asyncio.wait_for(anext(follower), 60)
-    async with aclosing(reader.follow()) as follower:  # type: ignore[type-var]  # it is a generator
+    async with aclosing(reader.follow()) as follower:
         assert await anext(follower) == []
         await writer.write(orders_batch([order("a")]))
         assert await asyncio.wait_for(anext(follower), 60) == [Notice("stored", ["a"])]

@@ -37,7 +37,7 @@ def caches(redis: RedisServer) -> RedisCaches:
 
 
 @pytest.fixture
-def admin(redis: RedisServer) -> Iterator["Valkey[bytes]"]:
+def admin(redis: RedisServer) -> Iterator[Valkey]:
     """A client that looks at the server from outside, and changes what is in it."""
     with Valkey(host=redis.host, port=redis.port) as client:
         yield client
@@ -96,7 +96,7 @@ def key(caches: RedisCaches, uid: str) -> str:
     ],
     ids=["empty", "short", "long", "cut", "longer", "shifted", "changed", "of another uid", "bare"],
 )
-async def test_wrong_bytes(caches: RedisCaches, admin: "Valkey[bytes]", wrong: bytes) -> None:
+async def test_wrong_bytes(caches: RedisCaches, admin: Valkey, wrong: bytes) -> None:
     """What was not written for this uid is not served, is counted, and gives way to what is right."""
     async with caches.opened() as cache:
         admin.set(key(caches, "a"), wrong)
@@ -107,7 +107,7 @@ async def test_wrong_bytes(caches: RedisCaches, admin: "Valkey[bytes]", wrong: b
 
 
 @pytest.mark.parametrize("kind", ["list", "hash", "set"])
-async def test_wrong_type(caches: RedisCaches, admin: "Valkey[bytes]", kind: str) -> None:
+async def test_wrong_type(caches: RedisCaches, admin: Valkey, kind: str) -> None:
     """A key of ours that holds no string is a miss, and gives way as well."""
     make = {
         "list": admin.lpush,
@@ -120,16 +120,16 @@ async def test_wrong_type(caches: RedisCaches, admin: "Valkey[bytes]", kind: str
         await comes_back(caches, cache, "a")
 
 
-async def test_time_to_live(caches: RedisCaches, admin: "Valkey[bytes]") -> None:
+async def test_time_to_live(caches: RedisCaches, admin: Valkey) -> None:
     """No key stays for ever, neither an order's nor the filler's."""
     async with caches.opened(ttl=50) as cache:
         await keep(caches, cache, "a", "b")
-        lives = {name: admin.ttl(name) for name in admin.scan_iter(f"{caches.prefix}:*")}
+        lives: dict[Any, Any] = {name: admin.ttl(name) for name in admin.scan_iter(f"{caches.prefix}:*")}
     assert len(lives) == 3
     assert all(0 < seconds <= 50 for seconds in lives.values())
 
 
-async def test_compact(caches: RedisCaches, admin: "Valkey[bytes]") -> None:
+async def test_compact(caches: RedisCaches, admin: Valkey) -> None:
     """A value is the order and 16 bytes more: what an answer says besides is made anew."""
     async with caches.opened() as cache:
         await keep(caches, cache, "a")
@@ -471,7 +471,7 @@ def test_url(url: str) -> None:
     assert "pass/" not in str(caught.value)
 
 
-async def test_erased_while_it_takes_no_writes(caches: RedisCaches, admin: "Valkey[bytes]") -> None:
+async def test_erased_while_it_takes_no_writes(caches: RedisCaches, admin: Valkey) -> None:
     """What could not be removed at once is not served, and removed as soon as Redis takes writes again."""
     async with caches.opened() as cache:
         await cache.put_read("a", ENTRY)

@@ -183,7 +183,7 @@ class Replays:
 
     async def __call__(self) -> dict[int, str]:
         writer, reader, rejects = self._parts
-        told = {}
+        told: dict[int, str] = {}
         async for one in rejects.iterate(ALL):
             told[one.position] = (await replay(one, writer, reader, rejects)).outcome
         listed = {one.position: one.replayed for one in await rejects.page(ALL, 1_000)}

@@ -92,7 +92,8 @@ async def test_received(reader: OrderReader, lines: Sequence[OrderSummary]) -> N
     """A range of the time of receiving includes its beginning and not its end, also of one customer."""
     first, second, third = sorted({line.received_at for line in lines})
     ranges = ((second, third), (second, None), (None, second), (first, third), (third, first))
-    for of in ({}, {"track_number": "track-0"}, {"customer_id": "ж"}):
+    filters: list[dict[str, Any]] = [{}, {"track_number": "track-0"}, {"customer_id": "ж"}]
+    for of in filters:
         alike = [line for line in lines if all(getattr(line, name) == value for name, value in of.items())]
         for since, until in ranges:
             wanted = OrderFilter(**of, since=since, until=until)
@@ -122,7 +123,7 @@ async def test_pages_while_more_comes(
     assert len(lines) == len(UIDS)
 
 
-NOT_TOGETHER = {
+NOT_TOGETHER: dict[str, dict[str, Any]] = {
     "track_number: cannot be combined with uid_prefix": {"uid_prefix": "a", "track_number": "b"},
     "customer_id: cannot be combined with track_number": {"track_number": "b", "customer_id": "c"},
     "since: cannot be combined with uid_prefix": {"uid_prefix": "a", "since": FIRST},

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -306,7 +307,7 @@ async def test_large_messages(broker: StanBroker, known: Ledger, monkeypatch: py
 )
 def test_names(given: dict[str, str], setting: str) -> None:
     """What STAN does not take for a name is told with its setting."""
-    names = {"channel": "orders", "durable": "durable", "queue": "", **given}
+    names: dict[str, Any] = {"channel": "orders", "durable": "durable", "queue": "", **given}
     with pytest.raises(ConfigurationError, match=f"ORDERKEEP_{setting}"):
         StanSource("nats://127.0.0.1:1", "cluster", "me", **names)
 

@@ -76,7 +76,7 @@ async def test_newest_left_early(writer: OrderWriter, reader: OrderReader) -> No
     """Who has read enough may stop, and read again."""
     await fill(writer, 10)
     for _ in range(2):
-        async with aclosing(reader.newest()) as chunks:  # type: ignore[type-var]  # it is a generator
+        async with aclosing(reader.newest()) as chunks:
             assert len(await anext(chunks)) == 10
 
 
@@ -158,7 +158,7 @@ async def take(follower: AsyncIterator[list[Notice]], count: int, wanted: EventK
 async def test_follow(writer: OrderWriter, reader: OrderReader) -> None:
     """Following begins with an empty list, then tells what is stored from then on, commit by commit."""
     await fill(writer, 3)
-    async with aclosing(reader.follow()) as follower:  # type: ignore[type-var]  # it is a generator
+    async with aclosing(reader.follow()) as follower:
         assert await anext(follower) == []
         for number in range(1, 6):
             uids = uids_of(number, 4)
@@ -175,7 +175,7 @@ async def test_follow(writer: OrderWriter, reader: OrderReader) -> None:
 async def test_follow_a_large_batch(writer: OrderWriter, reader: OrderReader) -> None:
     """A batch whose uids fill many notifications is told in full."""
     uids = [f"{number:0128}" for number in range(1_000)]
-    async with aclosing(reader.follow()) as follower:  # type: ignore[type-var]  # it is a generator
+    async with aclosing(reader.follow()) as follower:
         assert await anext(follower) == []
         await writer.write(orders_batch([order(uid) for uid in uids]))
         assert sorted(await take(follower, 1_000)) == uids
@@ -183,7 +183,7 @@ async def test_follow_a_large_batch(writer: OrderWriter, reader: OrderReader) ->
 
 async def test_follow_rejects(writer: OrderWriter, reader: OrderReader, stores: Stores) -> None:
     """Following tells what is kept aside as well: each once, behind the orders of the same commit."""
-    async with aclosing(reader.follow()) as follower:  # type: ignore[type-var]  # it is a generator
+    async with aclosing(reader.follow()) as follower:
         assert await anext(follower) == []
         payloads = [order("a"), b"garbage", order("a", locale="other"), order("a"), order("b")]
         for _ in range(2):
@@ -200,8 +200,8 @@ async def test_follow_rejects(writer: OrderWriter, reader: OrderReader, stores: 
 async def test_several_followers(writer: OrderWriter, reader: OrderReader) -> None:
     """Every follower hears of everything."""
     async with (
-        aclosing(reader.follow()) as one,  # type: ignore[type-var]  # it is a generator
-        aclosing(reader.follow()) as two,  # type: ignore[type-var]
+        aclosing(reader.follow()) as one,
+        aclosing(reader.follow()) as two,
     ):
         assert [await anext(one), await anext(two)] == [[], []]
         await writer.write(batch([message(order("a"), 0)]))
@@ -225,7 +225,7 @@ async def test_nothing_is_missed_between(writer: OrderWriter, reader: OrderReade
     writing = asyncio.create_task(write())
     for _ in range(5):
         await more.get()
-    async with aclosing(reader.follow()) as follower:  # type: ignore[type-var]  # it is a generator
+    async with aclosing(reader.follow()) as follower:
         assert await anext(follower) == []
         there = {row.order_uid async for chunk in reader.newest() for row in chunk}
         while len(written) < len(there) + 5:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 from orderkeep.demo import servers
 from orderkeep.embedded.ports import choose
@@ -30,7 +30,7 @@ from tests.e2e.reader import make_item, make_order
 from tests.service import Process
 
 LARGEST_RECORDING, LARGEST_PICTURE = 3_000_000, 200_000
-WINDOW = {"width": 1200, "height": 750}
+WINDOW: ViewportSize = {"width": 1200, "height": 750}
 SIZE = (960, 600)
 COLOURS = 128
 
@@ -244,7 +244,7 @@ def main(docs: Path) -> None:
                 base_url=url,
                 viewport=WINDOW,
                 locale="en-US",
-                timezone_id="Europe/Berlin",  # type: ignore[arg-type]
+                timezone_id="Europe/Berlin",
             ) as context:
                 page = context.new_page()
                 record(page, folder, env, docs / "walkthrough.gif")

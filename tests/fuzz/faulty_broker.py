@@ -7,7 +7,7 @@ from itertools import count
 
 from orderkeep.errors import OrderkeepError
 from orderkeep.sources.assignment import Assignment, starting_offset
-from orderkeep.sources.source import AcceptGap, Fetched, Resume, Span
+from orderkeep.sources.source import AcceptGap, Fetched, Resume, SourceStatus, Span
 from orderkeep.storage.store import Message, SourceIdentity
 
 _incarnations = count(1)
@@ -70,6 +70,9 @@ class Member:
             raise item
         self.handed_over.append(item)
         return item
+
+    def status(self) -> SourceStatus:
+        return SourceStatus(connected=True, lag={})
 
     def acknowledge(self, fetched: Fetched) -> None:
         self._hear(self, fetched)

@@ -9,7 +9,16 @@ from typing import Any, NamedTuple
 
 from orderkeep.errors import DatabaseUnavailable, DatabaseWentBack, DataRefused, OutcomeUnknown
 from orderkeep.storage.memory import MemoryStore
-from orderkeep.storage.store import Batch, Gap, Message, Outcome, Refused, SourceIdentity
+from orderkeep.storage.store import (
+    Accepted,
+    Addition,
+    Batch,
+    Gap,
+    Message,
+    Outcome,
+    Refused,
+    SourceIdentity,
+)
 
 POISON = "poison"
 """Orders of uids that begin so are valid, and the database refuses to hold them."""
@@ -26,7 +35,7 @@ class End(Enum):
 
 
 _numbers = count(1)
-Place = tuple[SourceIdentity, int, int]
+Place = tuple[SourceIdentity, int | None, int | None]
 
 
 class Database(MemoryStore):
@@ -167,6 +176,11 @@ class FaultyWriter:
         known = await self._database.progress(source, group)
         self._history.tell(group, source, known)
         return known
+
+    async def add(self, source: SourceIdentity, accepted: Sequence[Accepted]) -> list[Addition]:
+        if await self._wait(None) is not End.DONE:
+            self._fail("away")
+        return await self._database.add(source, accepted)
 
     async def kept_aside(self, source: SourceIdentity, messages: Sequence[Message]) -> list[Refused]:
         if await self._wait(None) is not End.DONE:

@@ -74,7 +74,7 @@ class Scene:
     """One topic, at times made again, one database, and the processes of one group."""
 
     def __init__(self) -> None:
-        self.loop = SteppedLoop()
+        self.loop = SteppedLoop()  # type: ignore[abstract] # it has what is called
         self.database = Database()
         self.topic = Topic(PARTITIONS)
         self.topics = {self.topic.source: self.topic}

@@ -146,9 +146,9 @@ class Flood:
         """What each answers until it closes, or has answered a request whole."""
         answers = {connection: bytearray() for connection in connections}
         waiting = selectors.DefaultSelector()
-        for connection in connections:
-            connection.settimeout(seconds)
-            waiting.register(connection, selectors.EVENT_READ)
+        for each in connections:
+            each.settimeout(seconds)
+            waiting.register(each, selectors.EVENT_READ)
         while waiting.get_map():
             ready = waiting.select(seconds)
             assert ready, f"{len(waiting.get_map())} are not answered within {seconds:g} seconds"

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 
 import asyncpg
 import httpx
@@ -79,11 +80,11 @@ async def test_flood_while_the_database_stands_still(service: Service, database:
     with others(service):
         async with httpx.AsyncClient(base_url=service.url, timeout=PATIENCE) as client:
             asked = [
-                flood(service, [f"unknown-{number}" for number in range(FLOOD)]),
                 *(client.get(path) for path in ["/orders?limit=3", "/rejects/1"] * 30),
                 *(client.post("/rejects/1/replay") for _ in range(30)),
             ]
-            statuses, *answers = await asyncio.gather(*asked)
+            flooding = flood(service, [f"unknown-{number}" for number in range(FLOOD)])
+            statuses, answers = await asyncio.gather(flooding, asyncio.gather(*asked))
             assert statuses.keys() == {503}
             assert {answer.status_code for answer in answers} == {503}
             assert {answer.headers["retry-after"] for answer in answers} == {"1"}
@@ -92,7 +93,7 @@ async def test_flood_while_the_database_stands_still(service: Service, database:
             for path, expected in (("/orders?limit=3", 200), ("/orders/unknown", 404), ("/rejects/1", 200)):
                 await asyncio.to_thread(
                     wait_until,
-                    lambda path=path, expected=expected: is_answered(service, path, expected),
+                    partial(is_answered, service, path, expected),
                     f"{path} is answered again",
                 )
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from orderkeep.api.connections import MAX_CONNECTIONS, RESERVED_FILES
-from orderkeep.api.protocol import MAX_BODY_BYTES
+from orderkeep.api.refusals import MAX_BODY_BYTES
 from orderkeep.embedded import PostgresServer
 from tests.conftest import Database, drop_database, make_database
 from tests.service import Service, wait_until

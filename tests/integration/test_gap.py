@@ -1,7 +1,10 @@
 """Messages that the broker deleted before they were stored: never passed over in silence."""
 
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import (  # type: ignore[attr-defined] # it is re-exported without saying so
+    AdminClient,
+    OffsetSpec,
+)
 
 from orderkeep.embedded import KafkaServer
 from tests.conftest import Database
@@ -47,6 +50,7 @@ def delete_all_but_the_last(kafka: KafkaServer, topic: str) -> int:
     """Delete all messages of partition 0 but the last: the offset where it begins now."""
     admin = AdminClient({"bootstrap.servers": kafka.bootstrap, "log_level": 0})
     place = TopicPartition(topic, 0)
-    end = next(iter(admin.list_offsets({place: OffsetSpec.latest()}).values())).result().offset
+    latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+    end = next(iter(admin.list_offsets({place: latest}).values())).result().offset
     next(iter(admin.delete_records([TopicPartition(topic, 0, end - 1)]).values())).result()
     return int(end) - 1

@@ -5,6 +5,7 @@ import json
 import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import get_args
@@ -75,6 +76,10 @@ def limited(service: Service) -> Iterator[str]:
     other = Process(service.folder, "limited", ["api", *flags], service.env)
     yield other.start()["address"]
     assert other.stop() == 0
+
+
+def is_refused(client: httpx.Client) -> bool:
+    return client.get("/orders/a").status_code == 401
 
 
 def new_key(service: Service, name: str, *scopes: Scope) -> dict[str, str]:
@@ -158,7 +163,7 @@ def test_revoked(service: Service, limited: str) -> None:
         assert revoked.returncode == 0
         assert key["id"] in revoked.stdout
         for client in (one, two):
-            wait_until(lambda client=client: client.get("/orders/a").status_code == 401, "it is refused")
+            wait_until(partial(is_refused, client), "it is refused")
         last = [line for line in lines if line]
         assert last[-2:] == ["event: bye", f'data: {{"reason":"{NO_LONGER}"}}']
     assert status(service.url, other) == status(limited, other) == 200

@@ -61,7 +61,7 @@ def kept(database: Database) -> tuple[int, int]:
     counts = database.fetch(
         "select (select count(*) from orders) as orders, (select count(*) from rejected_messages) as rejects"
     )
-    return tuple(counts[0])  # type: ignore[return-value]  # two numbers
+    return tuple(counts[0])
 
 
 def test_stored_and_served(api: Service, database: Database) -> None:

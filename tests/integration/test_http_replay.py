@@ -156,7 +156,8 @@ def test_replayed(service: Service, ids: dict[str, int], database: Database) -> 
     for _ in range(2):
         for name, number in ids.items():
             same_site = {"origin": service.url, "sec-fetch-site": "same-origin"}
-            for given in ({}, {"json": {}}, {"headers": same_site}):
+            ways: list[dict[str, Any]] = [{}, {"json": {}}, {"headers": same_site}]
+            for given in ways:
                 answer = replay(service, number, **given)
                 assert answer.status_code == 200, answer.text
                 assert answer.headers["cache-control"] == "no-store"

@@ -5,6 +5,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import schemathesis
@@ -71,7 +72,8 @@ BEYOND = ("GET /rejects", "GET /orders", "POST /orders")
 
 def test_all_are_tried(description: schemathesis.BaseSchema) -> None:
     """The list of operations is that of the description."""
-    assert {found.ok().label for found in description.get_all_operations()} == {*OPERATIONS, ENDLESS}
+    found: list[Any] = list(description.get_all_operations())
+    assert {each.ok().label for each in found} == {*OPERATIONS, ENDLESS}
 
 
 @pytest.mark.parametrize("label", OPERATIONS)
@@ -84,11 +86,11 @@ def test_as_described(
     assert operation
     # What a description cannot say: which texts are points in time, which filters go together, and that no
     # string of an order holds NUL.
-    beyond = [CHECKS.get_one("positive_data_acceptance")] if label in BEYOND else []
+    beyond: list[Any] = [CHECKS.get_one("positive_data_acceptance")] if label in BEYOND else []
 
     @settings(max_examples=examples(15), deadline=None, suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy(generation_mode=mode))
-    def ask(case: schemathesis.Case) -> None:
+    def ask(case: schemathesis.Case[Any]) -> None:
         case.call_and_validate(excluded_checks=beyond)
 
     try:

@@ -41,7 +41,7 @@ class GoClient:
     """The official client, run once for each task."""
 
     def __init__(self, program: Path, server: StanServer, channel: str) -> None:
-        self._command = [program, server.url, server.cluster, "go-client", channel]
+        self._command = [str(program), server.url, server.cluster, "go-client", channel]
 
     def publish(self, payloads: list[bytes]) -> None:
         subprocess.run([*self._command, "publish"], input=b"\n".join(payloads), check=True, timeout=60)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import asyncpg
 import pytest
@@ -144,7 +145,10 @@ async def test_table_that_is_held(database: Database, monkeypatch: pytest.Monkey
     assert applied == 1
 
 
-async def until_done(call: Callable[[], Awaitable[object]]) -> object:
+Found = TypeVar("Found")
+
+
+async def until_done(call: Callable[[], Awaitable[Found]]) -> Found:
     """What it gives; what is Transient is tried again, as the pipeline and the API's clients do."""
     while True:
         try:

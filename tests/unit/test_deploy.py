@@ -12,8 +12,9 @@ import yaml
 
 import orderkeep.cli
 from orderkeep.api.access import refuse_exposure
-from orderkeep.settings import PREFIX, Settings, variable
+from orderkeep.settings import Settings, variable
 from orderkeep.settings_load import load
+from orderkeep.settings_names import PREFIX
 from tests.documents import ROOT, read
 
 CHART = ROOT / "deploy/helm/orderkeep"

@@ -10,7 +10,7 @@ from orderkeep.api import event_journal
 from orderkeep.api.event_journal import Journal, Position
 from orderkeep.storage.events import EventKind, EventPlace, Notice
 
-BOTH = ("stored", "rejected")
+BOTH: tuple[EventKind, ...] = ("stored", "rejected")
 TIME = datetime(2026, 11, 21, tzinfo=UTC)
 
 
@@ -28,7 +28,7 @@ def test_positions(numbers: list[int], kinds: tuple[EventKind, ...]) -> None:
     """Behind every event in it the journal has just those that were noted later."""
     journal = Journal()
     journal.note(notices(numbers))
-    noted = [(notice.kind, key) for notice in notices(numbers) for key in notice.keys]
+    noted = [(one.kind, key) for one in notices(numbers) if one.kind != "erased" for key in one.keys]
     assert journal.end == (
         sum(kind == "stored" for kind, _ in noted),
         sum(kind == "rejected" for kind, _ in noted),

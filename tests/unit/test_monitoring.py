@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 import pytest
-import yaml  # type: ignore[import-untyped]  # the package has no types of its own
+import yaml
 
 from orderkeep.observe.metrics import METRICS, PROCESS_METRICS
 from tests.documents import ROOT, anchors, headings, read

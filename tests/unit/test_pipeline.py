@@ -13,7 +13,7 @@ from orderkeep.ingest import retry
 from orderkeep.ingest.pipeline import Pipeline
 from orderkeep.sources import memory as memory_source
 from orderkeep.sources.memory import MemorySource, MemoryTopic
-from orderkeep.sources.source import AcceptGap, Fetched, Resume, Source, Span
+from orderkeep.sources.source import AcceptGap, Fetched, Resume, Source, SourceStatus, Span
 from orderkeep.storage.memory import MemoryStore
 from orderkeep.storage.store import Batch, Outcome, Refused
 from tests.orders import SOURCE, message, order
@@ -241,6 +241,9 @@ class Given:
 
     def acknowledge(self, fetched: Fetched) -> None:
         self.acknowledged.append(fetched)
+
+    def status(self) -> SourceStatus:
+        return SourceStatus(connected=True, lag={})
 
     def stop(self) -> None:
         self._stopped.set()

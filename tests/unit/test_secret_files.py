@@ -132,4 +132,4 @@ def test_child_of_another_value(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_documented(name: str) -> None:
     """The pages of the settings name each of the files."""
     for form in ("env", "markdown"):
-        assert variable(name) + SUFFIX in show(load(), form)  # type: ignore[arg-type] # a Literal
+        assert variable(name) + SUFFIX in show(load(), form)

@@ -63,20 +63,20 @@ def collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[Collector]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             assert self.path == "/v1/traces"
-            collector.bodies.append(self.rfile.read(int(self.headers["content-length"])))
+            made.bodies.append(self.rfile.read(int(self.headers["content-length"])))
             self.send_response(200)
             self.end_headers()
 
         def log_message(self, *_arguments: object) -> None: ...
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    collector = Collector(server)
-    monkeypatch.setenv("ORDERKEEP_OTLP_ENDPOINT", collector.url)
+    made = Collector(server)
+    monkeypatch.setenv("ORDERKEEP_OTLP_ENDPOINT", made.url)
     for name in ("OTEL_SERVICE_NAME", "OTEL_TRACES_SAMPLER", "OTEL_SDK_DISABLED", "http_proxy", "HTTP_PROXY"):
         monkeypatch.delenv(name, raising=False)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield collector
+    yield made
     server.shutdown()
     server.server_close()
     thread.join()

@@ -81,7 +81,7 @@ def _reason(error: Any) -> str:
 @lru_cache(1)
 def _validator() -> Any:
     # Imported when somebody sends what is no order: it takes a tenth of a second, and has no types.
-    from jsonschema import (  # type: ignore[import-untyped]
+    from jsonschema import (
         Draft202012Validator,
         FormatChecker,
         ValidationError,
