@@ -10,7 +10,7 @@ from litestar.exceptions import ValidationException
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example
-from litestar.params import Parameter
+from litestar.params import HeaderParameter, Parameter
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from orderkeep.api.access import grant_of, needs
@@ -49,8 +49,8 @@ Limit = Annotated[
 ]
 LastEventId = Annotated[
     str | None,
-    Parameter(
-        header="last-event-id",
+    HeaderParameter(
+        name="last-event-id",
         description="The id of the last event that was read: what came behind it is sent first.",
         examples=[Example(value="1795252482506386.stored.b563feg7bdg3286ttjr67siej")],
     ),
