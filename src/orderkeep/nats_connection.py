@@ -22,6 +22,8 @@ from orderkeep.refused_certificate import passes, why_refused
 
 CONNECT_SECONDS = 5.0
 PING_SECONDS = 5
+FLUSH_SECONDS = 2.0
+"""For much that waits to be sent: by itself nats-py waits for ever, also when the connection has ended."""
 CLOSE_SECONDS = 1.0
 """For a server that does not take what is still to be sent."""
 NOT_FOR_THIS_ACCOUNT = 10039
@@ -119,6 +121,7 @@ async def connect(url: str, name: str) -> Connection:
                     max_reconnect_attempts=1,
                     reconnect_time_wait=0,
                     ping_interval=PING_SECONDS,
+                    flush_timeout=FLUSH_SECONDS,
                     error_cb=connection.note_error,
                     tls=tls,
                     **_credentials(servers),

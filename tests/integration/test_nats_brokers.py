@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from orderkeep.embedded import NatsServer, StanServer
+from orderkeep.publish.message import GeneratedMessage
 from tests.conftest import INGEST, Database, drop_database, make_database, start_or_skip
 from tests.jetstream_service import JetStreamService
 from tests.orders import order
@@ -21,6 +22,9 @@ from tests.stan_service import StanService
 from .load import Load, prove, read_back, status, stored, wait_for_commits
 
 pytestmark = pytest.mark.timeout(150)
+
+LARGE = 24
+"""Messages of a megabyte: more than the buffers of both sides hold."""
 
 AnyServer = NatsServer | StanServer
 NatsService = JetStreamService | StanService
@@ -211,6 +215,21 @@ def test_stopped_while_the_server_is_away(kind: Kind, mortal: AnyServer, on_mort
         service.start_ingest()
         wait_for_commits(service.ingest)
     kind.prove_after_outage(service, load)
+
+
+def test_killed_under_large_messages(mortal: AnyServer, on_mortal: NatsService) -> None:
+    """What a server did not take any more before it died is sent to the next one, however much it is."""
+    publisher = on_mortal.publisher(lambda *_: None)
+    mortal.pause()
+    for number in range(LARGE):
+        text = order(f"large-{number}", locale="x" * 900_000)
+        publisher.send(GeneratedMessage(b"key", text, "given", None, None))
+    time.sleep(0.5)  # for the connection to be full
+    mortal.kill()
+    mortal.start()
+    publisher.flush(60)
+    publisher.close()
+    assert (publisher.delivered, publisher.failed) == (LARGE, 0)
 
 
 def test_database_went_back(kind: Kind, pair: Pair, server: AnyServer, subject: str, tmp_path: Path) -> None:
